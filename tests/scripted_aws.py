@@ -53,7 +53,7 @@ def stay_silent(_connection: socket.socket, ended: threading.Event) -> None:
 
 
 def drip(response: bytes, *, seconds: float = 0.3) -> Step:
-    """Return a step that sends a response byte by byte, one byte every *seconds*."""
+    """Return a step that sends a response byte by byte, pausing *seconds* after each byte."""
 
     def step(connection: socket.socket, ended: threading.Event) -> None:
         for byte in response:

@@ -1,4 +1,4 @@
-"""Workers read and switch their Activity; events and requests record it for the overview."""
+"""Workers read and switch their Activity. The overview shows the last Activity recorded."""
 
 import json
 from typing import Any
@@ -301,7 +301,7 @@ def test_response_to_a_switch_does_not_replace_a_later_event_in_the_same_second(
 
 
 @pytest.mark.parametrize("read_at", [700, 60_000])
-def test_activity_that_was_read_replaces_an_earlier_event_in_the_same_second(
+def test_activity_read_from_taskrouter_is_not_replaced_by_an_earlier_event(
     api: Api, alice: str, read_at: int
 ) -> None:
     post_exact_event(api, alice, OFFLINE, 100)
@@ -313,7 +313,7 @@ def test_activity_that_was_read_replaces_an_earlier_event_in_the_same_second(
 
 
 @pytest.mark.parametrize("times", [{}, {"TimestampMs": str(NOW + 700)}])
-def test_event_in_the_second_in_which_the_activity_was_read_replaces_it(
+def test_activity_read_from_taskrouter_is_replaced_by_an_event_in_the_same_second(
     api: Api, alice: str, times: dict[str, str]
 ) -> None:
     api.clock.now = NOW + 500
@@ -335,7 +335,7 @@ def test_event_in_the_second_in_which_the_activity_was_read_replaces_it(
         {"WorkerActivitySid": "Offline"},
     ],
 )
-def test_event_that_reports_no_activity_is_only_acknowledged(
+def test_event_without_a_valid_activity_change_is_acknowledged_but_not_recorded(
     api: Api, overrides: dict[str, str]
 ) -> None:
     alice = sid("WK")
@@ -354,7 +354,7 @@ def test_event_without_a_valid_timestamp_has_the_time_of_its_arrival(
     assert worker_in_overview(api, alice)["activity_changed_at"] == "2026-09-21T14:14:21.000Z"
 
 
-def test_event_without_names_keeps_the_known_name_of_the_worker(api: Api) -> None:
+def test_event_without_names_does_not_erase_the_known_name_of_the_worker(api: Api) -> None:
     alice = sid("WK")
     post_event(api, alice, IDLE)
     post_event(api, alice, OFFLINE, WorkerName="", WorkerActivityName="")

@@ -37,7 +37,7 @@ def test_signed_callback_returns_empty_object(api: Api, content_type: str) -> No
     assert record["worker_attributes"] == {"languages": ["en", "es"]}
 
 
-def test_timestamp_and_unknown_parameter_are_kept(api: Api) -> None:
+def test_timestamp_and_unknown_parameter_are_recorded(api: Api) -> None:
     parameters = api.callback_parameters(Timestamp="1790000000", NewIn2027="ünïcode +&=")
 
     assert api.post_callback(parameters).status_code == 200
@@ -76,7 +76,7 @@ def test_log_contains_the_checked_url_but_no_signature(api: Api) -> None:
     assert signature not in api.log.getvalue()
 
 
-def test_auth_token_signature_is_rejected_if_the_request_names_a_shared_key(api: Api) -> None:
+def test_auth_token_signature_is_rejected_if_a_header_specifies_a_shared_key(api: Api) -> None:
     header = {"X-Twilio-Webhooks-Signature-Settings": "key=k1,algorithm=HMAC_SHA1"}
     assert api.post_callback(api.callback_parameters(), headers=header).status_code == 403
 
@@ -203,7 +203,7 @@ def test_callback_without_an_account_or_workspace_is_accepted(api: Api, name: st
     assert api.post_callback(parameters).status_code == 200
 
 
-def test_repeated_unknown_parameter_is_verified_and_kept(api: Api) -> None:
+def test_repeated_unknown_parameter_is_verified_and_recorded(api: Api) -> None:
     parameters = api.callback_parameters()
     pairs = [*parameters.items(), ("Digit", "2"), ("Digit", "1")]
 
@@ -285,7 +285,7 @@ def test_unexpected_error_returns_500_without_details(api: Api) -> None:
     assert "update_item" in json.dumps(error_line["where"])
 
 
-def test_repeated_answer_keeps_integers(
+def test_integers_remain_integers_in_a_repeated_answer(
     environ: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     file = tmp_path / "rules.toml"

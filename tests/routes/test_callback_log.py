@@ -72,7 +72,7 @@ def test_event_is_shown_with_its_type_sids_and_effect(api: Api) -> None:
     assert callback["changed"] is True
 
 
-def test_event_that_names_the_worker_of_a_record_is_shown_as_a_change(api: Api) -> None:
+def test_event_that_adds_the_worker_name_to_a_record_is_shown_as_a_change(api: Api) -> None:
     parameters = api.callback_parameters()
     assert api.post_callback(parameters).status_code == 200
     event = {**parameters, "EventType": "reservation.created", "WorkerName": "Alice"}
@@ -144,7 +144,9 @@ def test_rejected_callback_is_found_with_the_checked_url_and_the_cause(api: Api)
     assert callback["reservation_sid"] is None  # SIDs in unverified requests are not logged
 
 
-def test_missing_signature_is_invalid_and_an_unchecked_signature_is_unknown(api: Api) -> None:
+def test_missing_signature_is_shown_as_invalid_and_an_unchecked_signature_as_unknown(
+    api: Api,
+) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters, signature=None)
     api.post_callback({"x": "y" * 200_000})

@@ -53,7 +53,7 @@ def test_attributes_are_required(api: Api, body: bytes, content_type: str | None
 
 @pytest.mark.usefixtures("tutorial")
 @pytest.mark.parametrize(("body", "content_type"), WITHOUT_ATTRIBUTES[6:])
-def test_unknown_parameter_does_not_create_the_tutorials_task(
+def test_request_with_an_unknown_parameter_does_not_create_the_tutorials_task(
     api: Api, body: bytes, content_type: str | None
 ) -> None:
     response = api.call("POST", "/create-task", body=body, content_type=content_type)

@@ -28,7 +28,7 @@ ROUTE = "/assignment_callback"
 FALLBACK = "/assignment_callback/fallback"
 TOKEN = ENVIRON["TWILIO_AUTH_TOKEN"]
 
-# DynamoDB stores no lone surrogates, and a form has no parameter without a name.
+# DynamoDB can't store lone surrogates, and the app rejects parameters without a name.
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=10)
 
@@ -55,7 +55,7 @@ def use_keys(api: Api, *auth_tokens: str, **shared_keys: str) -> None:
 
 
 def record(api: Api, **changes: Any) -> str:
-    """Write the record of a Reservation with a callback to the store; return its SID."""
+    """Store the record of a Reservation that has a callback; return the Reservation's SID."""
     reservation = Reservation(
         **{
             "reservation_sid": sid("WR"),
@@ -75,7 +75,7 @@ def record(api: Api, **changes: Any) -> str:
 
 @pytest.mark.parametrize("path", [ROUTE, FALLBACK])
 @pytest.mark.parametrize("has_event", [False, True])
-def test_new_reservation_has_its_delivery_but_no_claims_or_rule(
+def test_new_reservation_has_a_delivery_but_no_claims_or_rule(
     api: Api, path: str, *, has_event: bool
 ) -> None:
     parameters = api.callback_parameters()

@@ -79,7 +79,9 @@ def test_event_for_unknown_reservation_creates_a_record_with_attributes(api: Api
 
 
 @pytest.mark.parametrize("event_type", ["task.created", "reservation.failed", "worker.x", ""])
-def test_other_events_are_acknowledged_but_not_recorded(api: Api, event_type: str) -> None:
+def test_event_of_an_unsupported_type_is_acknowledged_but_not_recorded(
+    api: Api, event_type: str
+) -> None:
     parameters = event_parameters(api, event_type)
 
     assert post(api, "/event_callback", parameters).status_code == 204

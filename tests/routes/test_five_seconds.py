@@ -132,7 +132,7 @@ def test_callback_gets_503_and_fallback_gets_answer_if_dynamodb_response_is_unus
         api.post_json("/create-task", {"attributes": {}}, headers={"Idempotency-Key": "k"}),
     ):
         assert (failed.status_code, failed.json_body["Code"]) == (503, "StoreUnavailable")
-    # DynamoDB also returns no item if the Reservation is not recorded.
+    # The app treats a response without an item as a Reservation that is not recorded (404).
     assert api.call("GET", path).status_code in (404, 503)
 
 

@@ -68,7 +68,7 @@ def test_different_body_with_the_same_key_returns_422(api: Api, change: dict[str
     assert len(api.taskrouter.tasks) == 1
 
 
-def test_key_is_kept_for_a_day(api: Api) -> None:
+def test_key_expires_after_a_day(api: Api) -> None:
     first = create(api)
     api.clock.now += 86_399_000
     assert create(api).json_body == first.json_body
@@ -104,7 +104,7 @@ def test_attributes_that_become_too_long_with_the_key_are_rejected(api: Api) -> 
     assert "idempotency_key" in response.json_body["Message"]
 
 
-def test_attributes_that_become_too_long_with_the_marker_do_not_consume_the_key(api: Api) -> None:
+def test_key_is_not_consumed_if_the_marker_makes_the_attributes_too_long(api: Api) -> None:
     # With the key, the attributes have 4,091 characters.
     response = create(api, body={"attributes": {"a": "x" * 4_055}})
     assert response.status_code == 400
@@ -514,7 +514,7 @@ def store_old_record(api: Api, key: str = "order-1", **changes: Any) -> None:
     api.service.dynamodb.put_item(TableName=table, Item=to_item(item))
 
 
-def test_key_stored_by_an_earlier_version_returns_its_task(api: Api) -> None:
+def test_task_of_a_key_stored_by_an_earlier_version_is_returned(api: Api) -> None:
     created = CreatedTask("WT" + "1" * 32, "{}", "pending", None, None, 3)
     store_old_record(api, answer=asdict(created))
 
@@ -523,7 +523,9 @@ def test_key_stored_by_an_earlier_version_returns_its_task(api: Api) -> None:
     assert create(api).json_body["sid"] != created.sid
 
 
-def test_key_stored_by_an_earlier_version_without_a_response_creates_no_task(api: Api) -> None:
+def test_no_task_is_created_for_a_key_that_an_earlier_version_stored_without_a_response(
+    api: Api,
+) -> None:
     store_old_record(api)
     plant(api)
 

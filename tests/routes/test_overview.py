@@ -125,7 +125,7 @@ def test_value_that_cannot_be_read_is_null(api: Api, name: str, value: str) -> N
     assert reservation[key] is None
 
 
-def test_largest_age_of_a_task_is_readable(api: Api) -> None:
+def test_creation_time_is_computed_from_a_task_age_of_ten_digits(api: Api) -> None:
     assert api.post_callback(api.callback_parameters(TaskAge="9" * 10)).status_code == 200
 
     [reservation] = get(api).json_body["reservations"]
@@ -292,7 +292,9 @@ def test_changed_overview_is_sent_with_a_different_tag(api: Api) -> None:
         ("{}x", 200),
     ],
 )
-def test_if_none_match_may_list_several_tags(api: Api, template: str, status: int) -> None:
+def test_if_none_match_determines_whether_the_overview_is_sent(
+    api: Api, template: str, status: int
+) -> None:
     tag = get(api).headers["ETag"]
 
     assert get(api, tag=template.format(tag)).status_code == status
@@ -367,7 +369,7 @@ def test_overview_is_truncated_at_900000_bytes(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("age", "is_truncated"), [(0, True), (47, True), (48, False)])
-def test_open_reservation_is_found_only_among_the_newest_of_its_worker(
+def test_open_reservation_is_found_only_among_the_newest_reservations_of_a_worker(
     api: Api, monkeypatch: pytest.MonkeyPatch, age: int, *, is_truncated: bool
 ) -> None:
     """The response is marked as truncated unless all older Reservations must have ended."""
@@ -394,14 +396,14 @@ def test_overview_of_a_worker_is_complete_if_all_reservations_are_searched(
 
 
 @pytest.fixture
-def metered(api: Api) -> MeteredClient:
+def metered_client(api: Api) -> MeteredClient:
     client = MeteredClient(api.service.dynamodb)
     object.__setattr__(api.service, "dynamodb", client)
     return client
 
 
-def test_poll_by_a_worker_costs_the_same_regardless_of_the_number_of_records(
-    api: Api, metered: MeteredClient
+def test_cost_of_a_poll_by_a_worker_does_not_depend_on_the_number_of_records(
+    api: Api, metered_client: MeteredClient
 ) -> None:
     worker = sid("WK")
     add_records(api, worker, [Status.PENDING, *[Status.COMPLETED] * 199], newest_at=NOW)
@@ -410,9 +412,9 @@ def test_poll_by_a_worker_costs_the_same_regardless_of_the_number_of_records(
         others = [Status.PENDING, Status.COMPLETED] * count
         add_records(api, sid("WK"), others, newest_at=NOW)
         add_records(api, worker, [Status.COMPLETED] * count, newest_at=NOW - 1_000)
-        metered.reset()
+        metered_client.reset()
         assert len(sids(get(api, worker=worker))) == 1
-        usages.append(metered.reset())
+        usages.append(metered_client.reset())
 
     assert usages[0] == usages[1]
     assert usages[0].requests == {"query": 1, "batch_get_item": 1, "get_item": 1}
@@ -420,12 +422,12 @@ def test_poll_by_a_worker_costs_the_same_regardless_of_the_number_of_records(
 
 
 def test_poll_without_open_reservations_reads_no_reservation_records(
-    api: Api, metered: MeteredClient
+    api: Api, metered_client: MeteredClient
 ) -> None:
     get(api, worker=sid("WK"))
-    assert metered.reset().requests == {"query": 1, "get_item": 1}
+    assert metered_client.reset().requests == {"query": 1, "get_item": 1}
     get(api)
-    assert metered.reset().requests == {"query": 3}
+    assert metered_client.reset().requests == {"query": 3}
 
 
 def test_poll_does_not_call_taskrouter(api: Api) -> None:
@@ -474,7 +476,7 @@ def test_title_attributes_come_from_a_setting(
     assert get(api).json_body["title_attributes"] == ["subject", "customer"]
 
 
-def test_other_origins_may_read_the_tag_and_the_server_time(
+def test_configured_origin_may_read_the_tag_and_the_server_time(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     environ["CORS_ALLOW_ORIGIN"] = "https://agents.example"

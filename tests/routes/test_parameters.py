@@ -202,7 +202,7 @@ def test_name_without_a_counterpart_is_explained(
         *[(name, "instruction") for name in ("Instruction", "instructio")],
     ],
 )
-def test_misspelled_parameter_next_to_an_instruction_is_rejected_with_a_suggestion(
+def test_misspelled_parameter_in_a_body_with_an_instruction_is_rejected_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, "from": "+15556667777", name: "x"}
@@ -222,7 +222,7 @@ def test_misspelled_parameter_next_to_an_instruction_is_rejected_with_a_suggesti
         ("redirect", "CallUrl", "url"),
     ],
 )
-def test_rest_name_of_another_instruction_is_rejected_with_a_suggestion(
+def test_rest_name_of_another_instructions_parameter_is_rejected_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, name: "x"}
@@ -242,7 +242,7 @@ def test_rest_name_of_another_instruction_is_rejected_with_a_suggestion(
         (5, None),
     ],
 )
-def test_misspelled_instruction_is_rejected_with_a_suggestion(
+def test_error_for_an_invalid_instruction_suggests_a_similar_instruction_if_there_is_one(
     api: Api, name: object, intended: str | None
 ) -> None:
     response = api.post_json(f"/reservations/{WR}/accept", {"instruction": name})
@@ -315,7 +315,9 @@ def test_rest_name_of_an_instructions_parameter_is_rejected_with_a_suggestion(
 
 
 @pytest.mark.parametrize("name", ["form", "ur", "status_callback", "Timeou"])
-def test_misspelled_parameter_of_a_call_is_rejected(api: Api, name: str) -> None:
+def test_misspelled_parameter_of_a_call_instruction_is_rejected_with_a_suggestion(
+    api: Api, name: str
+) -> None:
     remote = reserve(api)
     call = {"instruction": "call", "from": "+15556667777", "url": "https://desk.example/twiml"}
 

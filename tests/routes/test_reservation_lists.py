@@ -31,7 +31,7 @@ def list_sids(api: Api, query: str = "") -> list[str]:
 class QueryCounter:
     """Counts a client's queries, and limits the page size of the `due` index.
 
-    A small page simulates a page of 1,000 entries, the maximum.
+    A small page size simulates the maximum page size, 1,000 entries.
     """
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ def test_four_days_without_entries_take_14_requests_with_at_most_eight_empty_que
 
 @pytest.mark.parametrize("worker", ["", "worker_sid={}&"])
 @pytest.mark.parametrize("status", ["gone", "canceled", "rejected"])
-def test_entries_with_other_statuses_count_toward_the_two_index_pages(
+def test_entries_with_other_statuses_count_toward_the_limit_of_two_index_pages(
     api: Api, monkeypatch: pytest.MonkeyPatch, worker: str, status: str
 ) -> None:
     monkeypatch.setattr(listing, "_PAGE_SIZES", (2, 5))
@@ -280,7 +280,7 @@ def test_slow_queries_end_a_page_early(api: Api, monkeypatch: pytest.MonkeyPatch
 def test_list_continues_if_its_pages_come_from_different_indexes(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entries from the `due` index are sorted, so its pages have the same order as `by_hour`."""
+    """Entries from the `due` index are sorted, so both indexes yield the same order."""
     sids = [reserve(api).reservation_sid for _ in range(6)]
     queries = QueryCounter(api, monkeypatch)
     for sizes in ((1, 100), (100, 1)):
@@ -290,7 +290,7 @@ def test_list_continues_if_its_pages_come_from_different_indexes(
 
 @pytest.mark.parametrize("query", ["status=pending", "status=pending&worker_sid={}"])
 @pytest.mark.parametrize("sizes", [(2, 5), (2, 12), (3, 13)])
-def test_page_size_of_open_reservations_is_limited(
+def test_number_of_entries_read_for_a_page_of_open_reservations_is_limited(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str, sizes: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(listing, "_PAGE_SIZES", sizes)

@@ -79,7 +79,7 @@ def test_late_accept_returns_409_with_the_status(api: Api) -> None:
     }
 
 
-def test_accepting_a_deleted_reservation_returns_410_and_records_gone(api: Api) -> None:
+def test_accepting_a_deleted_reservation_returns_410_and_records_the_status_gone(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.remove(remote.reservation_sid)
     path = f"/reservations/{remote.reservation_sid}"

@@ -18,7 +18,7 @@ HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-def metered(api: Api) -> MeteredClient:
+def metered_client(api: Api) -> MeteredClient:
     client = MeteredClient(api.service.dynamodb)
     object.__setattr__(api.service, "dynamodb", client)
     return client
@@ -30,21 +30,21 @@ def post_event(api: Api, parameters: dict[str, str], name: str) -> None:
 
 
 def test_life_cycle_of_a_reservation_uses_a_known_number_of_requests_and_units(
-    api: Api, metered: MeteredClient
+    api: Api, metered_client: MeteredClient
 ) -> None:
     remote = api.taskrouter.add()
     parameters = api.callback_parameters(
         ReservationSid=remote.reservation_sid, TaskSid=remote.task_sid, WorkerSid=remote.worker_sid
     )
     assert api.post_callback(parameters).status_code == 200
-    usages = {"callback": metered.reset()}
+    usages = {"callback": metered_client.reset()}
     post_event(api, parameters, "created")
-    usages["created"] = metered.reset()
+    usages["created"] = metered_client.reset()
     assert api.call("POST", f"/reservations/{remote.reservation_sid}/accept").status_code == 200
-    usages["accept"] = metered.reset()
+    usages["accept"] = metered_client.reset()
     for name in ("accepted", "wrapup", "completed"):
         post_event(api, parameters, name)
-        usages[name] = metered.reset()
+        usages[name] = metered_client.reset()
 
     assert {name: dict(usage.requests) for name, usage in usages.items()} == {
         "callback": {"update_item": 1},
@@ -86,7 +86,7 @@ def add_records(api: Api, worker_sid: str, statuses: Iterable[Status], *, newest
 
 @pytest.mark.parametrize("query", ["", "&status=pending", "&status=completed", "&worker_sid={}"])
 def test_cost_of_a_list_does_not_depend_on_older_records(
-    api: Api, metered: MeteredClient, query: str
+    api: Api, metered_client: MeteredClient, query: str
 ) -> None:
     worker_sid = sid("WK")
     newest = [Status.PENDING, Status.COMPLETED] * 60
@@ -95,10 +95,10 @@ def test_cost_of_a_list_does_not_depend_on_older_records(
     for count in (0, 300):
         older = [Status.COMPLETED] * count
         add_records(api, worker_sid, older, newest_at=NOW - 10 * HOUR_MS)
-        metered.reset()
+        metered_client.reset()
         response = api.call("GET", f"/reservations?limit=5{query.format(worker_sid)}")
         assert len(response.json_body["reservations"]) == 5
-        usages.append(metered.reset())
+        usages.append(metered_client.reset())
 
     assert usages[0] == usages[1]
     assert usages[0].requests == {"query": 1, "batch_get_item": 1}
@@ -117,9 +117,11 @@ class NoStatistics(StatisticsStore):
         return []
 
 
-def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: MeteredClient) -> None:
+def test_cost_of_a_sweep_does_not_depend_on_other_records(
+    api: Api, metered_client: MeteredClient
+) -> None:
     reconciled = {"id": JOB, "due_at": NOW * 2}
-    metered.put_item(TableName=api.environ["STATE_TABLE"], Item=to_item(reconciled))
+    metered_client.put_item(TableName=api.environ["STATE_TABLE"], Item=to_item(reconciled))
     usages = list[Usage]()
     for count in (0, 150):
         others = [Status.COMPLETED, Status.PENDING] * count
@@ -128,7 +130,7 @@ def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: Met
             api.taskrouter.set_status(reserve(api).reservation_sid, Status.TIMEOUT)
         api.clock.now += 131_000
         api.taskrouter.calls.clear()
-        metered.reset()
+        metered_client.reset()
         sweep_due_reservations(
             api.service.collaborators,
             api.service.sweep_policy,
@@ -136,7 +138,7 @@ def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: Met
             time_left_ms=lambda: 60_000,
             report=lambda line: None,
         )
-        usages.append(metered.reset())
+        usages.append(metered_client.reset())
         assert api.taskrouter.calls == {"fetch": 20, "statistics": 1}
 
     assert usages[0] == usages[1]

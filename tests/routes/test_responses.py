@@ -214,7 +214,7 @@ def test_responses_have_the_default_headers(api: Api) -> None:
 
 
 @pytest.mark.parametrize("origin", ["", "https://agents.example"])
-def test_only_routes_with_tokens_send_cors_headers(
+def test_only_routes_that_require_a_token_send_cors_headers(
     environ: dict[str, str], request: pytest.FixtureRequest, origin: str
 ) -> None:
     environ["CORS_ALLOW_ORIGIN"] = origin
@@ -538,7 +538,7 @@ def test_routes_without_a_secret_segment_are_not_moved(monkeypatch: pytest.Monke
         ("text/plain", b'{"attributes": {}}', 415),
     ],
 )
-def test_content_type_and_first_brace_determine_the_format_of_a_body(
+def test_content_type_and_leading_brace_determine_the_format_of_a_body(
     api: Api, content_type: str, body: bytes, status: int
 ) -> None:
     response = api.call("POST", "/create-task", body=body, content_type=content_type)
@@ -575,7 +575,7 @@ def test_requested_url_keeps_the_trailing_slash_of_the_path(
     assert http._requested_url(signed_request(path, "api.test"), base_url) == url
 
 
-def test_other_urls_combine_hosts_paths_and_schemes() -> None:
+def test_urls_that_twilio_may_have_signed_combine_hosts_paths_and_schemes() -> None:
     headers = {"host": "a.test", "x-forwarded-host": "front.test"}
     request = signed_request("/dev/route", "api.test", **headers)
     paths = ("/x/route", "/dev/route")

@@ -128,7 +128,7 @@ def address(api: Api) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_chalice_local_verifies_the_requested_url(
+def test_chalice_local_verifies_signatures_against_the_requested_url(
     api: Api, address: tuple[str, int], end: str
 ) -> None:
     for signed_end in ENDS:

@@ -1,4 +1,4 @@
-"""`GET /statistics` returns the statistics that sweeps update, with one read."""
+"""Sweeps update the statistics. `GET /statistics` reads them with one request to DynamoDB."""
 
 from contextlib import suppress
 from typing import Any
@@ -30,7 +30,7 @@ STATUSES = [status.value for status in Status]
 
 
 @pytest.fixture
-def metered(api: Api) -> MeteredClient:
+def metered_client(api: Api) -> MeteredClient:
     client = MeteredClient(api.service.dynamodb)
     object.__setattr__(api.service, "dynamodb", client)
     return client
@@ -180,21 +180,21 @@ def test_fields_written_by_a_later_version_are_ignored(api: Api) -> None:
 
 
 def test_cost_of_statistics_does_not_depend_on_older_records(
-    api: Api, metered: MeteredClient
+    api: Api, metered_client: MeteredClient
 ) -> None:
     not_due = {"id": JOB, "due_at": NOW * 2}
-    metered.put_item(TableName=api.environ["STATE_TABLE"], Item=to_item(not_due))
+    metered_client.put_item(TableName=api.environ["STATE_TABLE"], Item=to_item(not_due))
     add_records(api, sid("WK"), [Status.COMPLETED] * 1_000, newest_at=NOW)
     for _ in range(MAX_SWEEPS):
         run_sweep(api)
     usages = list[tuple[Usage, Usage]]()
     for count in (0, 1_000):
         add_records(api, sid("WK"), [Status.COMPLETED] * count, newest_at=NOW - 25 * HOUR_MS)
-        metered.reset()
+        metered_client.reset()
         run_sweep(api)
-        swept = metered.reset()
+        swept = metered_client.reset()
         assert get(api)["hours"][-1]["total"] == 1_000
-        usages.append((swept, metered.reset()))
+        usages.append((swept, metered_client.reset()))
 
     assert usages[0] == usages[1]
     swept, requested = usages[0]

@@ -134,7 +134,7 @@ def test_invalid_claims_are_rejected(api: Api, claims: dict[str, object], messag
     assert error_message(api, sign_claims({**valid_claims(api), **claims})).startswith(message)
 
 
-def test_times_may_have_a_fraction(api: Api) -> None:
+def test_times_may_be_fractional(api: Api) -> None:
     now = time.time()
     token = sign_claims({**valid_claims(api), "exp": now + 60.5, "nbf": now - 1.5, "iat": now - 2})
     assert api.call("GET", "/reservations", token=token).status_code == 200

@@ -149,7 +149,7 @@ def test_unanswered_caller_hears_an_apology_in_every_language(api: Api, result: 
 
 
 @pytest.mark.parametrize("result", ["bridged", "hangup", "redirected", "", "new in 2027"])
-def test_answered_or_ended_call_gets_no_apology(api: Api, result: str) -> None:
+def test_only_an_unanswered_caller_hears_an_apology(api: Api, result: str) -> None:
     root = twiml(post(api, "/left_queue", QueueResult=result))
     assert [verb.tag for verb in root] == ["Hangup"]
 
@@ -244,7 +244,7 @@ def test_error_names_the_invalid_call_parameter(
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_other_methods_and_content_types_are_rejected(api: Api, path: str) -> None:
+def test_unsupported_methods_and_content_types_are_rejected(api: Api, path: str) -> None:
     assert api.call("GET", path).status_code == 405
     assert api.post_json(path, {"CallSid": CALL_SID}).status_code == 415
 

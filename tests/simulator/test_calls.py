@@ -152,7 +152,7 @@ def test_hangup_during_menu_creates_no_task():
         simulation.hang_up(call)
 
 
-def test_oldest_ended_call_is_dropped_if_the_limit_is_exceeded(monkeypatch):
+def test_oldest_ended_call_is_removed_if_the_limit_is_exceeded(monkeypatch):
     monkeypatch.setattr(execution, "_MAX_CALLS", 3)
     simulation = CallSimulation()
     waiting, *ended = [simulation.place_call("1") for _ in range(3)]
