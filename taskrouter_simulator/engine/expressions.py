@@ -56,7 +56,7 @@ _MAX_DEPTH = 50
 _EXPECTED = {
     "STRING": "an attribute or a value",
     "OPERATOR": "an operator (=, ==, !=, >, >=, <, <=, CONTAINS, HAS, IN or NOT IN)",
-    "_AND": "AND or OR",
+    "_AND": "AND, OR",
     "DIGIT_NAME": "a name",
     "INDEX": "an index",
     "COMMA": "a comma",

@@ -85,7 +85,7 @@ def test_task_that_targets_worker_enters_the_oldest_queue_of_the_worker():
     assert task.queue_sid == simulation.queues["Two"].sid
 
 
-def test_targeted_worker_is_offered_rejected_task_again_after_delay():
+def test_rejected_task_is_offered_to_targeted_worker_again_after_delay():
     simulation = WorkflowSimulation(default={"queue": "Two"})
     carol = simulation.add_worker("Carol", "One")
     simulation.set_activity(carol, "Offline")

@@ -377,7 +377,7 @@ def test_comparison_with_the_right_type_is_allowed(text):
     assert findings(changed("task_queues", target_workers=text)) == []
 
 
-def test_target_of_an_unmanaged_task_queue_is_compared_with_all_declared_workers():
+def test_target_of_an_unmanaged_task_queue_is_checked_against_all_declared_workers():
     definition = routing(make_filter(None, {"queue": "Other", "expression": "worker.team HAS 'x'"}))
     del definition["task_queues"]
     (message,) = findings(definition)
@@ -496,7 +496,7 @@ def test_filter_with_the_expression_of_a_preceding_filter_is_not_reached():
 
 
 @pytest.mark.parametrize("end", [{"timeout": 5}, {"skip_if": "workers.available == 0"}])
-def test_filter_is_reached_only_if_the_last_preceding_target_has_timeout_or_skip_if(end):
+def test_tasks_leave_a_catch_all_filter_only_if_its_last_target_has_timeout_or_skip_if(end):
     first = make_filter(None, {"queue": "All", "timeout": 5}, {"queue": "VIP", **end})
     assert routing_findings(first, make_filter("b == 1")) == []
     first = make_filter(None, {"queue": "All", **end}, {"queue": "VIP"})
@@ -504,7 +504,7 @@ def test_filter_is_reached_only_if_the_last_preceding_target_has_timeout_or_skip
     assert warning.startswith("warning: .filters[1]: no Task reaches this filter")
 
 
-def test_filters_that_are_always_false_are_not_reached():
+def test_filters_whose_expressions_are_always_false_are_not_reached():
     message = "no Task reaches this filter, because its expression is always false"
     assert routing_findings(make_filter("1 == 2"), make_filter("a == 1")) == [
         f"warning: .filters[0]: {message}"

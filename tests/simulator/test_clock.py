@@ -136,7 +136,7 @@ def test_canceled_timers_are_purged_when_1000_timers_exist():
     assert len(clock._timers) == 2
     for _ in range(998):
         clock.call_at(5.0, lambda: None)
-    clock.call_at(1.0, lambda: None)  # no timer was canceled: the limit doubles
+    clock.call_at(1.0, lambda: None)  # no timer is canceled, so the limit doubles
     assert (len(clock._timers), clock._purge_at, clock.next_due()) == (1001, 2000, 1.0)
 
 

@@ -107,7 +107,7 @@ def test_port_in_use_is_reported_on_one_line(capsys, monkeypatch):
         ("callback_base_url", "here", "must be a URL, not 'here'"),
     ],
 )
-def test_error_names_invalid_setting(field, text, message):
+def test_error_identifies_invalid_setting(field, text, message):
     with pytest.raises(SettingsError) as error:
         read({field: text})
     assert str(error.value) == f"SIMULATOR_{field.upper()} {message}"
@@ -159,7 +159,7 @@ def test_settings_are_parsed_from_text():
         (["--host", "nope.invalid"], {}, "cannot listen on nope.invalid:8002: "),
     ],
 )
-def test_error_for_an_invalid_address_names_the_input(
+def test_error_for_an_invalid_address_identifies_the_input(
     capsys, monkeypatch, arguments, environment, message
 ):
     for name, value in environment.items():

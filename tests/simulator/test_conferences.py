@@ -107,7 +107,7 @@ def test_flags_of_instruction_apply_to_worker_only(parameter, name, value, flag)
 
 
 @pytest.mark.parametrize("flag", [True, False, None])
-def test_customer_can_end_conference_only_if_requested(flag):
+def test_instruction_determines_whether_conference_ends_when_customer_leaves(flag):
     simulation = ConferenceSimulation(end_conference_on_customer_exit=flag)
     worker, customer = simulation.callbacks[:2]
     assert worker.parameters["EndConferenceOnExit"] == "false"
@@ -312,7 +312,7 @@ def test_second_task_of_the_same_caller_has_its_own_conference():
     assert conferences.find(simulation.engine, second.task_sid) is second
 
 
-def test_unknown_caller_and_worker_leave_when_task_is_completed():
+def test_worker_and_unknown_caller_leave_when_task_is_completed():
     simulation = CallSimulation(CONFERENCE)
     unknown = "CA" + "5" * 32
     attributes = {"selected_language": "es", "call_sid": unknown}
@@ -381,7 +381,7 @@ def test_supervisor_can_be_a_worker():
     assert call.called == "client:bob"
 
 
-def test_call_outside_a_conference_is_rejected():
+def test_request_about_a_call_outside_a_conference_is_rejected():
     simulation = ConferenceSimulation()
     simulation.hang_up(simulation.call)
     assert conferences.require(
@@ -417,7 +417,7 @@ def test_oldest_ended_conference_is_dropped_if_the_limit_is_exceeded(monkeypatch
     assert list(engine.conferences) == [first.sid, third.sid, fourth.sid]
 
 
-def test_engine_keeps_at_most_1000_conferences():
+def test_ended_conference_is_dropped_when_the_1001st_conference_is_created():
     engine = CallSimulation().engine
     created = [conferences.create(engine, "WT1", None) for _ in range(1000)]
     created[0].has_ended = True

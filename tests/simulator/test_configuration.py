@@ -89,6 +89,6 @@ def test_unknown_keys_and_numeric_strings_are_accepted():
     assert configuration.default.queue_sid == "WQ2"
 
 
-def test_filter_can_name_queue_without_targets():
+def test_filter_can_specify_queue_without_targets():
     (parsed,) = parse_configuration('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
     assert parsed.targets[0].queue_sid == "WQ1"

@@ -55,7 +55,7 @@ def test_every_behavior_has_existing_tests(row):
 
 
 def _require_tests(cell):
-    """Check that a cell names at least one test, and only tests that exist."""
+    """Check that a cell lists at least one test, and only tests that exist."""
     names = re.findall(r"`(test_\w+\.py)::(test_\w+)`", cell)
     assert cell == ", ".join(f"`{file}::{name}`" for file, name in names) != ""
     for file, name in names:

@@ -30,9 +30,9 @@ VALID = {
     ("POST", "/simulator/transfers/{sid}"): {"status": "canceled"},
     ("POST", "/simulator/reset"): {"friendly_name": "Empty"},
     ("GET", "/simulator/snapshot"): {},
-    ("PUT", "/simulator/snapshot"): {"version": 1},  # incomplete; see test_snapshots.py
+    ("PUT", "/simulator/snapshot"): {"version": 1},  # test_snapshots.py covers complete snapshots
 }
-"""Valid values for each control route."""
+"""Values with valid names for each control route."""
 
 
 def send(taskrouter, method, path, values, *, query="", sid="CA0"):
@@ -48,7 +48,7 @@ def error_in(response):
     return response.json()["message"]
 
 
-def test_valid_values_are_defined_for_every_control_route():
+def test_values_are_defined_for_every_control_route():
     assert VALID.keys() == {(method, path) for path, item in ROUTES.items() for method in item}
 
 

@@ -58,11 +58,13 @@ def test_remote_client_is_accepted_with_the_token(guarded_simulator, scheme):
         "Bearer \xe9",
     ],
 )
-def test_remote_client_is_rejected_with_any_other_header(guarded_simulator, authorization):
+def test_remote_client_is_rejected_with_an_invalid_authorization_header(
+    guarded_simulator, authorization
+):
     assert status(guarded_simulator, **REMOTE, Authorization=authorization) == 403
 
 
-def test_remote_client_is_rejected_without_a_header(guarded_simulator):
+def test_remote_client_is_rejected_without_an_authorization_header(guarded_simulator):
     assert status(guarded_simulator, **REMOTE) == 403
 
 
@@ -149,7 +151,7 @@ def address_of_this_machine():
     """Return an address that is not loopback; skip the test if this machine has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing
+            probe.connect(("192.0.2.1", 9))  # connecting a UDP socket sends no packet
         except OSError:
             pytest.skip("this machine has no network interface except loopback")
         return probe.getsockname()[0]

@@ -1,4 +1,4 @@
-"""Configurations of Workflows are converted between names and SIDs, and compared by meaning."""
+"""Conversion of Workflow configurations between names and SIDs, and comparison by meaning."""
 
 import json
 from dataclasses import replace
@@ -86,7 +86,7 @@ def test_conversion_to_json_and_back_keeps_the_meaning(routing, random, indent):
 
 
 @given(ROUTINGS)
-def test_canonical_form_is_idempotent(routing):
+def test_canonicalization_is_idempotent(routing):
     assert canonical(canonical(routing)) == canonical(routing)
 
 
@@ -344,7 +344,7 @@ def test_filter_name_and_default_filter_affect_the_meaning():
 
 
 @pytest.mark.parametrize("name", ["Idle", "On a break", "a}b", "100%", "%7D", "%257D", "Zoë", ""])
-def test_every_name_can_be_a_variable(name):
+def test_variable_can_contain_any_name(name):
     directory = Directory({("activity", name): IDLE})
     text = replace_sids(f"workers.{IDLE} == 0 AND workers.{IDLE} > 1", directory)
     assert IDLE not in text

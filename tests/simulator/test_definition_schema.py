@@ -30,7 +30,7 @@ def test_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(reader.schema())
 
 
-def test_quickstart_matches_the_schema_and_manages_every_key_that_it_contains():
+def test_quickstart_matches_the_schema_and_every_key_of_the_quickstart_is_managed():
     definition = reader.quickstart()
     VALIDATOR.validate(definition.document.value)
     managed = {key for key, value in vars(definition).items() if not isinstance(value, Unmanaged)}

@@ -88,7 +88,7 @@ def test_retry_policy_limits_attempts(app, fragment, status, attempts):
     assert len(entries) == 1
 
 
-def test_first_megabyte_of_response_is_read(app):
+def test_only_first_megabyte_of_response_is_read(app):
     for size in (999_999, 1_000_000, 1_000_001):
         app.set_response("/", b"x" * size)
         response, _ = deliver(app.url + "/")

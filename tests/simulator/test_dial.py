@@ -1,4 +1,4 @@
-"""`<Dial>` rings a phone, and requests its `action` when the connection ends."""
+"""`<Dial>` calls a phone, and requests its `action` when the dialed call ends."""
 
 import pytest
 
@@ -134,7 +134,7 @@ def test_redirect_disconnects_the_dialed_phone():
     simulation.run()
     assert (leg.status, leg.steps[-1]["why"]) == ("completed", "the caller was redirected")
     assert (call.partner_sid, call.dial) == (None, None)
-    assert call.status == "completed"  # the document is empty
+    assert call.status == "completed"  # the `left_queue` document is empty
 
 
 def test_accepted_task_of_redirected_caller_ends_with_the_call():

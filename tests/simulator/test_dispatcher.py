@@ -81,7 +81,7 @@ def test_alert_and_step_are_logged_with_details():
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_ordered_queue_holds_callbacks_until_first_callback_of_reservation_is_done(ordered):
+def test_only_ordered_queue_holds_callbacks_until_first_callback_of_reservation_is_done(ordered):
     queue, started = ReservationQueue(ordered=ordered), []
     for sid, name in (("WR1", "a"), ("WR1", "b"), ("WR2", "c"), ("WR1", "d")):
         queue.enqueue(sid, lambda name=name: started.append(name))

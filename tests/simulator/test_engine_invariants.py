@@ -87,7 +87,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.attempt(reservations.reject, self.pick(self.workspace.reservations, number), sid)
 
     @rule(number=PICK, verb=st.sampled_from(["cancel", "wrap", "complete", "delete"]))
-    def end_task(self, number, verb):
+    def wrap_up_or_end_task(self, number, verb):
         self.attempt(getattr(assignments, verb), self.pick(self.workspace.tasks, number))
 
     @rule(number=PICK, name=st.sampled_from(["accept", "reject", "dequeue", "dance"]))

@@ -38,7 +38,7 @@ def offer_task(taskrouter, *workers):
     return task["sid"]
 
 
-def test_first_message_contains_the_worker_and_the_lifetime_of_the_token(taskrouter, alice):
+def test_first_message_contains_sids_and_the_lifetime_of_the_token(taskrouter, alice):
     with alice.connect() as channel:
         payload = initialize(channel)
     lifetime = payload.pop("token_lifetime")

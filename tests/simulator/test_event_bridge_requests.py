@@ -315,7 +315,7 @@ def test_worker_is_denied_access_to_a_rejected_task(taskrouter, alice, offer):
     assert alice.send("GET", f"Tasks/{offer['task_sid']}")[0] == 403
 
 
-def test_other_workspace_is_denied(taskrouter, alice):
+def test_access_to_another_workspace_is_denied(taskrouter, alice):
     other = f"Workspaces/WS{'0' * 32}/Activities"
     body = {"url": other, "method": "GET", "params": {}, "token": alice.token}
     status, response = post(taskrouter, json.dumps(body).encode(), {})
@@ -337,7 +337,7 @@ def test_other_workspace_is_denied(taskrouter, alice):
         ("GET", "Activities/../Workers"),
     ],
 )
-def test_unknown_request_is_not_found(taskrouter, alice, method, path):
+def test_unsupported_request_returns_404(taskrouter, alice, method, path):
     status, body = alice.send(method, path)
     expected = f"/Workspaces/{taskrouter.workspace_sid}/{path}"
     message = f"The requested resource {expected} was not found"
@@ -381,7 +381,7 @@ def test_page_has_50_items_unless_a_different_size_is_requested(taskrouter, supe
 @pytest.mark.parametrize(
     "params", [{"PageSize": 0}, {"PageSize": 1001}, {"AfterSid": "WA1"}, {"NextToken": "WA1"}]
 )
-def test_invalid_page_is_rejected(taskrouter, alice, params):
+def test_invalid_paging_parameter_is_rejected(taskrouter, alice, params):
     status, body = alice.send("GET", "Activities", **params)
     assert (status, body["message"].split()[0]) == (400, next(iter(params)))
     assert alice.send("GET", "Activities", PageSize=1000)[0] == 200
@@ -551,7 +551,7 @@ def test_configured_pages_and_hosts_are_accepted():
         assert request(taskrouter, "OPTIONS", host).status == 204
 
 
-def test_setting_can_accept_all_pages():
+def test_setting_can_allow_all_origins():
     with running(allowed_origins="*") as taskrouter:
         headers = {"Origin": "https://anywhere.example"}
         assert request(taskrouter, "OPTIONS", headers).status == 204

@@ -16,7 +16,7 @@ CREDENTIALS = Credentials()
 
 
 class Account:
-    """The attributes of a simulator that `access_token` and `forge` use."""
+    """A stand-in for a simulator, with the attributes that `access_token` and `forge` use."""
 
     account_sid = CREDENTIALS.account_sid
     api_key_sid = CREDENTIALS.api_key_sid
@@ -122,12 +122,12 @@ def test_invalid_token_is_rejected_with_twilios_code(token, code):
         (claims(nbf=float("nan")), "nbf must be a number"),
     ],
 )
-def test_message_about_an_invalid_value_names_the_field(token, message):
+def test_message_about_an_invalid_value_identifies_the_field(token, message):
     with pytest.raises(InvalidToken, match=message):
         verify(token, CREDENTIALS, NOW)
 
 
-def test_claims_of_a_token_cannot_be_changed():
+def test_token_with_changed_claims_is_rejected():
     header, _, signature = claims().split(".")
     changed = {"iss": Account.api_key_sid, "sub": Account.account_sid, "exp": NOW + 60}
     payload = base64.urlsafe_b64encode(json.dumps(changed).encode()).rstrip(b"=").decode()

@@ -170,7 +170,7 @@ def test_failed_event_callback_emits_alert(app_and_taskrouter, status, delay):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [11200]
 
 
-def test_setting_accepts_status_200_for_event_callbacks(app):
+def test_setting_allows_status_200_for_event_callbacks(app):
     app.responses["/events"] = (200, "application/json", b"{}")
     settings = {"event_path": "/events", "assignment_path": "", "event_callback_wants_204": False}
     with running(callback_base_url=app.url, **settings) as taskrouter:

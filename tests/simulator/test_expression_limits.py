@@ -120,8 +120,8 @@ def test_keyword_may_be_in_any_case(word):
     ("text", "position", "found", "expected"),
     [
         ("", 1, "end", "an attribute or a value"),
-        ("a == 1 b", 8, "'b'", "AND or OR or the end of the expression"),
-        ("(a == 1 b", 9, "'b'", "AND or OR or a closing parenthesis"),
+        ("a == 1 b", 8, "'b'", "AND, OR or the end of the expression"),
+        ("(a == 1 b", 9, "'b'", "AND, OR or a closing parenthesis"),
         ("a == [1 2", 9, "'2'", "a comma or a closing bracket"),
         ("a == 1 AND", 11, "end", "an attribute or a value"),
         ("a == 1  ", None, None, None),
@@ -129,8 +129,8 @@ def test_keyword_may_be_in_any_case(word):
         ("a[", 3, "end", "an index"),
         ("a[1", 4, "end", "a closing bracket"),
         ("a[1 'x' == 1", 5, "\"'x'\"", "a closing bracket"),
-        ("a == 1 'b c' == 2", 8, "\"'b c'\"", "AND or OR or the end of the expression"),
-        ("a == 1 " + "b" * 30, 8, f"'{'b' * 20}'", "AND or OR or the end of the expression"),
+        ("a == 1 'b c' == 2", 8, "\"'b c'\"", "AND, OR or the end of the expression"),
+        ("a == 1 " + "b" * 30, 8, f"'{'b' * 20}'", "AND, OR or the end of the expression"),
         (
             "a b",
             3,

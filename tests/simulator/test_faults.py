@@ -184,7 +184,7 @@ def offer_task(taskrouter):
     return task
 
 
-def test_duplicate_callback_is_sent_twice_with_one_idempotency_token(app_and_taskrouter):
+def test_duplicate_fault_sends_callback_twice_with_the_same_idempotency_token(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "duplicate")
     offer_task(taskrouter)

@@ -98,7 +98,8 @@ def test_simulator_starts_in_under_a_second():
         with running():
             return time.monotonic() - before
 
-    assert any(start() < 0.9 for _ in range(5))  # other programs may use most of the CPU
+    # Other programs may use most of the CPU, so only one of five starts has to be fast enough.
+    assert any(start() < 0.9 for _ in range(5))
 
 
 FIRST_START = """

@@ -404,7 +404,7 @@ def test_invalid_instruction_over_rest_returns_400_with_code(reservation, parame
         ({"instruction": "reject", "worker_activity_sid": "WA0"}, "WorkerActivitySid WA0"),
     ],
 )  # fmt: skip
-def test_error_over_rest_names_rest_parameter(reservation, parameters, message):
+def test_error_over_rest_contains_the_name_of_the_rest_parameter(reservation, parameters, message):
     with pytest.raises(TwilioRestException) as error:
         reservation.update(**parameters)
     assert error.value.msg.startswith(f"Unable to update record: {message}")

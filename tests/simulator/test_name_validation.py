@@ -255,7 +255,7 @@ def error_for_list(taskrouter, path, **query):
 
 
 @pytest.mark.parametrize(("expression", "message"), WORKER_EXPRESSIONS)
-def test_expression_over_rest_is_rejected_with_parameter_and_reason(
+def test_invalid_expression_over_rest_is_rejected_with_parameter_and_reason(
     taskrouter, workspace, expression, message
 ):
     create = workspace.task_queues.create
