@@ -30,5 +30,6 @@ def describe_unknown(name: str, known: Iterable[str]) -> str:
     """Return an unknown name, followed by the most similar known name or all known names."""
     names = list(known)
     similar = find_similar(name, names)
-    choices = f"use one of {', '.join(names)}" if names else "no names are allowed here"
+    prefix = "use one of " if len(names) > 1 else "use "
+    choices = prefix + ", ".join(names) if names else "no names are allowed here"
     return f"{name[:_MAX_LENGTH]!r}; " + (f"did you mean {similar}?" if similar else choices)

@@ -179,7 +179,7 @@ def test_callback_is_shown_with_its_signature_and_response(taskrouter):
 def test_state_route_rejects_unknown_parameters_and_invalid_values(taskrouter):
     for query, message in (
         ("workspac=x", "unknown name 'workspac'; did you mean workspace?"),
-        ("since=1", "unknown name 'since'; use one of workspace"),
+        ("since=1", "unknown name 'since'; use workspace"),
         ("workspace=zz", "workspace must be a WS"),
         ("workspace=WT" + "0" * 32, "workspace must be a WS"),
     ):

@@ -133,7 +133,7 @@ def test_error_states_name_and_reason(scope, text, message):
     assert error.value.message == f"X is invalid: {message}"
 
 
-def test_long_reference_is_truncated():
+def test_long_reference_is_truncated_in_error():
     simulation = Simulation()
     name = "task." + "a" * 300 + ".1b"
     with pytest.raises(BadRequest) as error:

@@ -42,7 +42,7 @@ def build_activities(values):
 
 
 @given(RESOURCES, ORDERINGS, st.integers(1, 5), st.data())
-def test_deletions_never_skip_or_repeat_other_resources(values, ordering, size, data):
+def test_deletions_never_cause_skipped_or_repeated_resources(values, ordering, size, data):
     resources, listed, deleted = build_activities(values), [], []
     expected = ordering.sort(resources)
     token = None
@@ -179,7 +179,7 @@ def test_all_streamed_tasks_can_be_deleted(workspace):
     assert (deleted, workspace.tasks.list()) == (12, [])
 
 
-def test_streamed_tasks_can_change_status_while_filtered(workspace):
+def test_tasks_can_change_status_while_a_filtered_list_is_streamed(workspace):
     for _ in range(7):
         workspace.tasks.create(attributes='{"selected_language": "es"}')
     for task in workspace.tasks.stream(assignment_status=["pending"], page_size=2):

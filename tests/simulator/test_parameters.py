@@ -1,4 +1,4 @@
-"""REST parameters: invalid values are rejected, and list filters select resources."""
+"""REST parameters: invalid values are rejected, and list filters select matching resources."""
 
 import json
 
@@ -221,7 +221,7 @@ def test_every_operation_rejects_invalid_attributes_with_same_message(
 MISSING_ACTIVITY = "WA" + "0" * 32
 
 
-def test_error_names_parameter(taskrouter, workspace):
+def test_error_identifies_parameter(taskrouter, workspace):
     queue = workspace.task_queues(next(iter(taskrouter.task_queues.values())))
     worker = workspace.workers(taskrouter.workers["Alice"])
     tasks = workspace.tasks
@@ -250,7 +250,7 @@ def test_unique_name_that_expressions_cannot_contain_is_rejected(workspace, name
 
 
 @pytest.mark.parametrize("name", ["fax_1", "$fax", "Fax9$"])
-def test_channel_with_documented_unique_name_can_be_used_in_expression(workspace, name):
+def test_channel_with_valid_unique_name_can_be_used_in_expression(workspace, name):
     channel = workspace.task_channels.create(friendly_name="Fax", unique_name=name)
     queue = workspace.task_queues.create(
         friendly_name="Fax", target_workers=f"worker.channel.{name}.assigned_tasks == 0"
@@ -300,7 +300,7 @@ def test_template_fifo_sends_all_tasks_to_a_single_task_queue(taskrouter):
 
 
 @pytest.mark.parametrize("parameters", [{}, {"template": "NONE"}])
-def test_workspace_without_template_has_only_activities(taskrouter, parameters):
+def test_workspace_without_template_has_no_task_queues_or_workflows(taskrouter, parameters):
     create = taskrouter.client().taskrouter.v1.workspaces.create
     workspace = create(friendly_name="Sales", **parameters)
     assert workspace.task_queues.list() == workspace.workflows.list() == []

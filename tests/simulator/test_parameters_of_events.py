@@ -14,9 +14,9 @@ def events_of(center, operation, *arguments, **options):
     """Execute an operation; return the published events without the common parameters."""
     before = len(center.workspace.events)
     center.do(operation, *arguments, **options)
-    found = list(center.workspace.events.values())[before:]
+    new_events = list(center.workspace.events.values())[before:]
     result = []
-    for event in found:
+    for event in new_events:
         common = {
             "Sid": event.sid,
             "EventType": event.event_type,
@@ -64,7 +64,7 @@ def queue_parameters(center, name):
     }
 
 
-STEP = {"WorkflowFilterName": "", "WorkflowFilterExpression": "1==1"}
+FILTER_PARAMETERS = {"WorkflowFilterName": "", "WorkflowFilterExpression": "1==1"}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_last_event_of_status_change_describes_task(
     parameters = task_parameters(
         center,
         center.task.status.value,
-        **STEP,
+        **FILTER_PARAMETERS,
         **queue_parameters(center, "One"),
         **reason_parameters,
     )
@@ -189,11 +189,11 @@ def test_worker_events_have_descriptions_and_parameters():
         )
     ]
     channel = center.resources()["Carol's channel"]
-    shown = {"TaskChannelSid": channel.channel_sid, "TaskChannelUniqueName": "default"}
+    channel_parameters = {"TaskChannelSid": channel.channel_sid, "TaskChannelUniqueName": "default"}
     changes = [("capacity.update", {"capacity": 3})]
     changes += [("channel.availability.update", {"available": False})]
     for changed, (name, options) in enumerate(changes, version + 3):
-        parameters = {**worker_parameters(center, "Offline", changed), **shown}
+        parameters = {**worker_parameters(center, "Offline", changed), **channel_parameters}
         expected = (f"worker.{name}", f"Worker Carol: {name}", carol.sid, parameters)
         assert events_of(center, workers.update_channel, carol, channel, **options) == [expected]
         assert events_of(center, workers.update_channel, carol, channel, **options) == []
@@ -215,9 +215,9 @@ def test_events_of_other_resources_have_descriptions_and_parameters():
         ("activity.deleted", "Activity Lunch deleted", lunch.sid, {})
     ]
     fax = center.do(workspaces.add_channel, friendly_name="Telefax", unique_name="fax")
-    shown = {"TaskChannelSid": fax.sid, "TaskChannelUniqueName": "fax"}
+    channel_parameters = {"TaskChannelSid": fax.sid, "TaskChannelUniqueName": "fax"}
     assert events_of(center, workspaces.delete_channel, fax) == [
-        ("task-channel.deleted", "TaskChannel Telefax deleted", fax.sid, shown)
+        ("task-channel.deleted", "TaskChannel Telefax deleted", fax.sid, channel_parameters)
     ]
     two = center.queues["Two"]
     assert events_of(center, workspaces.delete_queue, two) == [
@@ -228,9 +228,9 @@ def test_events_of_other_resources_have_descriptions_and_parameters():
             {"task_routing": {"default_filter": {"queue": center.queues["One"].sid}}}
         ),
     )  # fmt: skip
-    shown = {"WorkflowSid": workflow.sid, "WorkflowName": "New"}
+    workflow_parameters = {"WorkflowSid": workflow.sid, "WorkflowName": "New"}
     assert events_of(center, workflows.delete, workflow) == [
-        ("workflow.deleted", "Workflow New deleted", workflow.sid, shown)
+        ("workflow.deleted", "Workflow New deleted", workflow.sid, workflow_parameters)
     ]
 
 

@@ -134,7 +134,7 @@ def test_tasks_without_queue_or_workflow_are_shown():
         ([assignments.cancel], []),
     ],
 )
-def test_task_lists_workers_of_open_and_completed_reservations(operations, expected):
+def test_listed_task_contains_workers_of_open_and_completed_reservations(operations, expected):
     simulation = Simulation()
     task, reservation = simulation.offer_task()
     for operation in operations:
@@ -178,7 +178,7 @@ def test_newest_100_callbacks_of_each_kind_and_alerts_are_shown():
     assert overview["callbacks_by_kind"] == dict.fromkeys(kinds[:5], 101)
 
 
-def test_events_do_not_displace_assignments():
+def test_event_callbacks_do_not_displace_assignment_callbacks():
     log = [{"id": 1, "kind": "assignment"}] + [
         {"id": number, "kind": "event"} for number in range(2, 203)
     ]

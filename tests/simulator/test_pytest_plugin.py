@@ -43,12 +43,12 @@ def workflow(taskrouter):
     return workspace.workflows(taskrouter.workflow_sid).fetch()
 
 
-def test_settings_are_those_of_the_project(taskrouter):
+def test_simulator_has_the_settings_of_the_fixture(taskrouter):
     assert workflow(taskrouter).task_reservation_timeout == 9
 
 
 @pytest.mark.parametrize("taskrouter", [{"reservation_timeout": 7}], indirect=True)
-def test_parameter_changes_only_some_settings(taskrouter):
+def test_parameter_leaves_other_settings_unchanged(taskrouter):
     assert workflow(taskrouter).task_reservation_timeout == 7
     url = "http://127.0.0.1:9/assignment_callback"
     assert workflow(taskrouter).assignment_callback_url == url
@@ -108,7 +108,7 @@ def test_taskrouter_settings_fixture_configures_the_simulator(tmp_path):
     assert "2 passed" in run_pytest(tmp_path, SETTINGS)
 
 
-def test_each_test_of_a_seeded_session_begins_at_the_same_time(tmp_path):
+def test_each_test_of_a_seeded_session_begins_at_the_same_simulated_time(tmp_path):
     assert "3 passed" in run_pytest(tmp_path, SEEDED)
 
 
@@ -131,7 +131,7 @@ def run_code(code):
     return result.stdout
 
 
-def test_script_controls_a_simulator_without_pytest_or_other_packages(taskrouter):
+def test_script_controls_a_simulator_without_third_party_packages(taskrouter):
     code = f"""
 import sys
 sys.modules |= dict.fromkeys(("pytest", "twilio", "uvicorn", "starlette", "aiohttp"))

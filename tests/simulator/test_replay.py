@@ -39,7 +39,7 @@ def replay(file, url):
     return main(["replay", str(file), "--to", url])
 
 
-def test_recorded_callbacks_get_the_same_responses(app, file, capsys):
+def test_replayed_callbacks_get_the_same_responses(app, file, capsys):
     app.set_response("/assignment_callback", {"instruction": "accept"})
     settings = {"callback_base_url": app.url, "event_path": "/events", "record_file": str(file)}
     with running(**settings) as taskrouter:

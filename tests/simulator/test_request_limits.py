@@ -167,7 +167,7 @@ def test_virtual_start_time_must_be_between_1900_and_now(taskrouter, sids, is_up
         assert body.get("message", message) == message
 
 
-def test_page_number_requires_page_token(taskrouter):
+def test_nonzero_page_number_requires_page_token(taskrouter):
     status, body = send_request(taskrouter, "GET", "/Tasks", Page=1)
     assert (status, body["code"], body["message"]) == (
         400, 40153, "Absolute paging is not supported, use PageToken"
@@ -186,7 +186,7 @@ def test_page_number_requires_page_token(taskrouter):
         *((word, False) for word in ("false", "False", "0", "no")),
     ],
 )
-def test_boolean_parameter_has_several_spellings(taskrouter, sids, value, expected):
+def test_boolean_parameter_accepts_several_spellings(taskrouter, sids, value, expected):
     channel = f"/Workers/{sids['alice']}/Channels/voice"
     for path, name, field in (
         (channel, "Available", "available"),

@@ -178,7 +178,7 @@ def test_strict_setting_allows_parameters_for_same_instruction(parameters):
         assert status == 200, body
 
 
-def test_error_names_unknown_instruction(strict_simulator, strict_paths):
+def test_error_contains_unknown_instruction(strict_simulator, strict_paths):
     path = strict_paths["Tasks"]
     _, body = send_request(strict_simulator, "POST", path, Instruction="zzz", Timeout="10")
     assert body["message"] == "Invalid instruction zzz"
@@ -196,7 +196,7 @@ def test_error_names_unknown_instruction(strict_simulator, strict_paths):
         ("POST", "{reservation}", "Xyzzy"),
     ],
 )
-def test_setting_rejects_repeated_parameter_that_is_not_a_list(
+def test_setting_rejects_repeated_parameter_unless_it_is_a_list(
     strict_simulator, strict_paths, method, path, name
 ):
     is_list = name == "AssignmentStatus"

@@ -153,7 +153,7 @@ RESOURCES = ["task", "worker", "task reservation", "worker reservation"]
 
 
 @pytest.mark.parametrize("name", RESOURCES)
-def test_update_requires_current_version_in_if_match(taskrouter, resource_paths, name):
+def test_update_is_rejected_unless_version_in_if_match_is_current(taskrouter, resource_paths, name):
     path = resource_paths[name]
     version = int(send(taskrouter, path=path).headers["ETag"].strip('"'))
     data = {"Priority": 1, "FriendlyName": "Alicia", "Instruction": "accept"}
@@ -180,7 +180,9 @@ def test_if_match_may_be_weak_unquoted_or_wildcard(taskrouter, resource_paths, e
 
 
 @pytest.mark.parametrize("name", ["task", "worker"])
-def test_deletion_requires_current_version_in_if_match(taskrouter, resource_paths, name):
+def test_deletion_is_rejected_unless_version_in_if_match_is_current(
+    taskrouter, resource_paths, name
+):
     path = resource_paths[name]
     if name == "worker":
         path = path.replace(taskrouter.workers["Alice"], taskrouter.workers["Bob"])
@@ -205,7 +207,7 @@ def test_new_task_and_worker_have_etag(taskrouter):
 
 
 @pytest.mark.parametrize("path", ["", "/Tasks", "/Activities", "/TaskChannels/voice"])
-def test_other_resources_have_no_etag(taskrouter, path):
+def test_lists_and_unversioned_resources_have_no_etag(taskrouter, path):
     assert "ETag" not in send(taskrouter, path=workspace_path(taskrouter, path)).headers
 
 

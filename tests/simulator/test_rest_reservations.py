@@ -1,4 +1,4 @@
-"""Reservation updates, combined list filters and friendly names in use, over REST."""
+"""Reservation updates, combined list filters, and duplicate friendly names, over REST."""
 
 import json
 

@@ -289,7 +289,7 @@ def listed_names(rest, resource, key, ordering):
 @pytest.mark.parametrize(
     ("resource", "key"), [("/Workers", "workers"), ("/TaskQueues", "task_queues")]
 )
-def test_workers_and_queues_are_sorted_by_every_key(rest, resource, key):
+def test_workers_and_queues_can_be_sorted_by_every_key(rest, resource, key):
     sids = {}
     for name in ("B", "C", "A"):
         sids[name] = rest.create(resource, FriendlyName=name)["sid"]

@@ -97,14 +97,14 @@ def test_worker_has_timeout_activity_of_workspace_after_timeout(rest, alice):
 
 
 @pytest.mark.parametrize("field", ["sid", "friendly_name", "activity_sid", "activity_name"])
-def test_workers_are_found_by_expression_with_each_field(rest, alice, field):
+def test_workers_can_be_filtered_by_expression_with_each_field(rest, alice, field):
     set_activity(rest, alice, "Busy")
     expression = f"{field} == '{rest.get(alice)[field]}'"
     found = rest.get("/Workers", TargetWorkersExpression=expression)["workers"]
     assert [worker["friendly_name"] for worker in found] == ["Alice"]
 
 
-def test_pending_reservations_are_kept_if_rejection_is_not_requested(rest, alice):
+def test_reservations_remain_pending_if_rejection_is_not_requested(rest, alice):
     set_activity(rest, alice, "Idle")
     task = create_task(rest)
     offline = rest.taskrouter.activities["Offline"]

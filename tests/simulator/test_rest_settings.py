@@ -30,7 +30,7 @@ def test_setting_controls_error_for_reservation_that_is_not_pending(status, code
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_allows_second_accept(setting):
+def test_setting_controls_whether_second_accept_succeeds(setting):
     with running(accept_twice=setting) as taskrouter:
         reservation = create_reservation(taskrouter)
         reservation.update(reservation_status="accepted")
@@ -44,7 +44,7 @@ def test_setting_allows_second_accept(setting):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_requires_reason_to_close_task(setting):
+def test_setting_controls_whether_closing_a_task_requires_a_reason(setting):
     with running(reason_required=setting) as taskrouter:
         reservation = create_reservation(taskrouter)
         reservation.update(reservation_status="accepted")

@@ -80,7 +80,7 @@ class ContactCenter(Rest):
 def center(taskrouter):
     center = ContactCenter(taskrouter)
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
-    taskrouter.advance(-now % 1)  # to a whole second, because `moment` returns whole seconds
+    taskrouter.advance(-now % 1)  # Start at a whole second, as `moment` does.
     return center
 
 
@@ -240,7 +240,7 @@ def test_statistics_of_task_queue_without_tasks_count_its_workers(active_center)
     assert active_center.get(f"{path}/RealTimeStatistics")["total_available_workers"] == 1
 
 
-def test_relative_age_begins_when_the_task_enters_the_task_queue(center):
+def test_relative_age_is_measured_from_entry_into_the_task_queue(center):
     targets = [{"queue": center.spanish, "timeout": 10}, {"queue": center.english}]
     routing = {"filters": [{"expression": "1==1", "targets": targets}]}
     configuration = json.dumps({"task_routing": routing})
@@ -298,7 +298,7 @@ def test_closed_task_is_counted_after_it_is_deleted(active_center):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_counts_closed_tasks_in_real_time_statistics(setting):
+def test_setting_controls_whether_real_time_statistics_count_closed_tasks(setting):
     with running(closed_tasks_in_statistics=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         center.close_task(center.create_task(), "canceled")
@@ -734,7 +734,7 @@ def test_body_must_be_json(center):
 
 
 @pytest.mark.parametrize("setting", ["ignored", "refused"])
-def test_setting_rejects_unknown_keys_in_json(setting):
+def test_setting_controls_whether_unknown_keys_in_json_are_rejected(setting):
     with running(unknown_parameters=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         content = {"queueSids": [center.spanish, center.english], "queueSid": ["x"]}

@@ -74,7 +74,7 @@ def separate_task():
     return simulation, call, simulation.reservations(task)[-1]
 
 
-def test_separate_task_connects_call(separate_task):
+def test_answering_for_a_separate_task_connects_the_caller(separate_task):
     simulation, call, reservation = separate_task
     simulation.run(5)
     assert (call.partner_sid, reservation.status) == (simulation.worker_leg().sid, "accepted")

@@ -90,7 +90,7 @@ def test_timeouts_of_all_matching_filters_add_up():
     assert task.status == "canceled"
 
 
-def test_timeouts_of_expired_filters_are_included_after_rejection():
+def test_deadline_after_rejection_includes_timeouts_of_expired_filters():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 3}, {"queue": "One", "timeout": 1}),
         catch_all_filter({"queue": "Two", "timeout": 10}),
@@ -171,7 +171,7 @@ def test_task_enters_queue_once_for_consecutive_targets_with_same_queue():
     assert simulation.event_types("workflow.target-matched") == ["workflow.target-matched"] * 2
 
 
-def test_moved_task_enters_queue_at_time_of_move():
+def test_move_updates_the_time_at_which_the_task_entered_its_queue():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "Two"})
     )
@@ -322,10 +322,10 @@ def test_non_numeric_attributes_are_sorted_last():
     ("key", "agent", "code", "message"),
     [
         ("known_worker_sid", "WK1", 40152, "Known worker WK1 is not in the task queue"),
-        ("known_worker_sid", "", 40154, "task.agent does not name a known worker"),
-        ("known_worker_sid", 7, 40154, "task.agent does not name a known worker"),
+        ("known_worker_sid", "", 40154, "task.agent does not identify a known worker"),
+        ("known_worker_sid", 7, 40154, "task.agent does not identify a known worker"),
         ("known_worker_friendly_name", "Dan", 40152, "Known worker Dan is not in the task queue"),
-        ("known_worker_friendly_name", None, 40154, "task.agent does not name a known worker"),
+        ("known_worker_friendly_name", None, 40154, "task.agent does not identify a known worker"),
     ],
 )
 def test_alert_about_known_worker_is_emitted_once(key, agent, code, message):

@@ -68,7 +68,7 @@ def test_each_part_of_an_expression_has_its_own_dependencies():
 
 
 class CostSimulation(WorkflowSimulation):
-    """Records the text of each expression that is evaluated."""
+    """A simulation that records the text of each evaluated expression."""
 
     def __init__(self, *filters, default=None, **settings):
         super().__init__(*filters, default=default, multi=True, **settings)
@@ -147,7 +147,7 @@ def test_waiting_tasks_add_no_evaluations(target):
 
 @pytest.mark.parametrize("expression", [OTHER_LEVEL, f"{OTHER_LEVEL} AND {IDLE_ON_CHAT}"])
 def test_waiting_tasks_on_a_channel_without_capacity_are_not_visited(expression, monkeypatch):
-    """The waiting Tasks match the Worker, and each Task compares a different value."""
+    """The waiting Tasks have different levels, and all of them match the Worker."""
     simulation = CostSimulation(
         {
             "expression": "kind == 'chat'",
@@ -212,7 +212,7 @@ def test_changed_worker_is_evaluated_once_for_tasks_with_equal_values():
     assert simulation.evaluations.count(LEVEL) == 3
 
 
-def test_state_is_not_evaluated_after_a_worker_stops_matching():
+def test_condition_on_state_is_not_evaluated_after_a_worker_stops_matching():
     busy_on_chat = "worker.channel.chat.assigned_tasks > 0"
     target = {"queue": "One", "expression": f"{LEVEL} AND {busy_on_chat}"}
     simulation = CostSimulation(

@@ -474,7 +474,7 @@ def set_activity(twins, activity):
 
 
 def test_task_that_loses_priority_during_a_pass_is_not_examined_again_in_that_pass():
-    """The pass examines the first Task before the second Task's Reservation makes it match."""
+    """The first Task matches only after the same pass has reserved the second Task."""
     busy = "worker.channel.default.available_capacity_percentage < 100"
     targets = [
         {"queue": 0, "timeout": 5, "expression": "1==0"},
@@ -535,7 +535,7 @@ def test_condition_on_state_and_time_is_evaluated_when_the_minute_changes():
 
 
 @pytest.mark.parametrize("change", ["rename", "delete"])
-def test_former_worker_name_is_not_known(change):
+def test_known_worker_is_not_found_by_a_former_name(change):
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
     twins = twins_with(filters)
     twins.add_worker("Ann", "Offline")
@@ -575,7 +575,7 @@ def test_worker_can_take_the_former_name_of_another_worker():
     assert reservation.worker_name == "Ann"
 
 
-def test_deleted_task_schedules_no_pass_for_the_time_of_day():
+def test_no_pass_is_scheduled_for_the_time_expression_of_a_deleted_task():
     target = {"queue": 0, "expression": "taskrouter.currentTime > 2300"}
     twins = twins_with([("1==1", [target])])
     create_task(twins)
@@ -599,7 +599,7 @@ def test_capacity_is_free_after_a_reserved_task_moves_to_another_channel():
     assert statuses(twins) == ["reserved", "reserved"]
 
 
-def test_waiting_task_matches_a_channel_that_is_added_again():
+def test_waiting_task_matches_after_the_channel_in_its_expression_is_added_again():
     target = {"queue": 0, "expression": "worker.channel.extra.available == true"}
     twins = Twins()
 

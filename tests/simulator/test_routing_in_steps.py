@@ -111,10 +111,10 @@ def test_pass_with_operations_between_its_steps_leaves_nothing_to_do(seed):
 
 
 def paused_pass(simulation):
-    """Pause a pass before three waiting Tasks, after a Task with a higher priority is offered.
+    """Pause a pass after it offers the most urgent Task, but not three other waiting Tasks.
 
     Returns:
-        The remaining steps of the pass, and the waiting Tasks.
+        The remaining steps of the pass, and the three other Tasks.
     """
     context, sid = (simulation.engine, simulation.workspace), simulation.workflow.sid
     for worker in simulation.workspace.workers.values():
@@ -152,7 +152,7 @@ def test_task_reevaluated_during_a_pass_is_offered_according_to_the_new_configur
     assert {task.status for task in waiting} == {"reserved"}
 
 
-def test_deleted_workspace_ends_a_pass():
+def test_deleting_the_workspace_ends_a_pass():
     simulation = StepSimulation(0)
     tasks.create(simulation.engine, simulation.workspace, workflow_sid=simulation.workflow.sid)
     simulation.clock.run_due()
@@ -175,7 +175,7 @@ def run_on_loop(operation, **options):
 
 
 async def until(condition):
-    while not condition():  # noqa: ASYNC110  each iteration of the event loop counts
+    while not condition():  # noqa: ASYNC110  check in every event loop iteration
         await asyncio.sleep(0)
 
 
@@ -237,7 +237,7 @@ def test_explicit_run_finishes_paused_steps_before_timers():
     run_on_loop(operation)
 
 
-def test_cleared_clock_drops_paused_steps():
+def test_clearing_the_clock_drops_paused_steps():
     log = []
 
     async def operation(clock):

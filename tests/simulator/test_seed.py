@@ -144,7 +144,7 @@ def test_simulator_does_not_start_with_an_invalid_workspace_file(tmp_path, capsy
         assert capsys.readouterr().err == f"simulator: {path}{problem}\n"
 
 
-def test_error_names_missing_workspace_file(tmp_path, capsys):
+def test_error_contains_path_of_missing_workspace_file(tmp_path, capsys):
     path = tmp_path / "sales.yaml"
     assert main(["--workspace-file", str(path), "--port", "0"]) == 1
     problem = "the file cannot be read: No such file or directory"

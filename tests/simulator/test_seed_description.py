@@ -413,7 +413,7 @@ def test_configuration_contains_sids_instead_of_names():
         ("queue", "queue"),
     ],
 )
-def test_error_names_the_kind_of_an_unknown_variable(variable, kind):
+def test_error_for_unknown_resource_in_a_variable_states_its_kind(variable, kind):
     text = f"worker.sid == '${{{variable}:Nobody}}'"
     message = f"task_queues[0]: there is no {kind} 'Nobody'"
     assert error_for(changed("task_queues", target_workers=text)) == message
@@ -467,14 +467,14 @@ def test_queue_order_of_workspace_is_set():
     assert load(changed(None, prioritize_queue_order="LIFO")).prioritize_queue_order == "LIFO"
 
 
-def test_list_of_event_types_is_a_filter():
+def test_events_filter_may_be_a_list_of_event_types():
     types = ["task.created", "reservation.created"]
     workspace = load(changed(None, events_filter=types))
     assert workspace.events_filter == "reservation.created,task.created"
     assert load(changed(None, events_filter=None)).events_filter == ""
 
 
-def test_empty_target_workers_are_kept():
+def test_empty_target_workers_expression_is_preserved():
     assert first(load(changed("task_queues", target_workers="")).queues).target_workers == ""
 
 

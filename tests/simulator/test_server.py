@@ -85,7 +85,7 @@ def test_version_option_prints_the_version_of_the_package(capsys):
     assert re.fullmatch("[0-9]+[.][0-9]+[.][0-9]+", taskrouter_simulator.__version__)
 
 
-def test_error_for_a_recording_names_the_setting(capsys, tmp_path):
+def test_error_for_an_unwritable_recording_identifies_the_setting(capsys, tmp_path):
     assert main(["--record-file", str(tmp_path), "--port", "0"]) == 1
     assert capsys.readouterr().err == (
         f"simulator: SIMULATOR_RECORD_FILE must be a writable file, not '{tmp_path}':"
@@ -117,7 +117,7 @@ def test_url_of_a_listener_puts_an_ipv6_address_in_brackets():
     assert base_url(("127.0.0.1", 80)) == "http://127.0.0.1:80"
 
 
-def test_option_replaces_environment_variable(capsys, monkeypatch):
+def test_option_overrides_environment_variable(capsys, monkeypatch):
     monkeypatch.setenv("SIMULATOR_PORT", "x")
     assert main(["--port", "y"]) == 1
     assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a whole number, not 'y'\n"
@@ -151,7 +151,7 @@ def test_simulator_stops_immediately():
             start = time.monotonic()
         return time.monotonic() - start
 
-    assert any(stop() < 0.4 for _ in range(5))  # other programs may use most of the CPU
+    assert any(stop() < 0.4 for _ in range(5))  # a busy CPU may delay some attempts
 
 
 def test_waiting_request_delays_stop_only_by_grace_period():

@@ -56,7 +56,7 @@ def test_every_documented_choice_is_accepted():
     [*((word, True) for word in ("true", "TRUE", "1", "yes", "Yes")),
      *((word, False) for word in ("false", "False", "0", "no", "NO"))],
 )  # fmt: skip
-def test_boolean_setting_has_several_spellings(text, value):
+def test_boolean_setting_accepts_several_spellings(text, value):
     for name in ("frozen_clock", "etag_quoted"):
         assert getattr(read({name: text}), name) is value
     assert error_for("frozen_clock", f"{text}x") == f"must be true or false, not {text + 'x'!r}"
@@ -116,7 +116,7 @@ def test_host_names_are_separated_by_commas():
 @pytest.mark.parametrize(("port", "is_valid"), [("1", True), ("65535", True), ("0", False),
     ("65536", False), ("", False), ("-1", False), ("\N{ARABIC-INDIC DIGIT THREE}", False),
     ("\N{SUPERSCRIPT TWO}", False)])  # fmt: skip
-def test_default_base_url_contains_api_port(port, is_valid):
+def test_api_port_is_validated_and_used_in_default_base_url(port, is_valid):
     environ = {"API_PORT": port}
     if is_valid:
         assert from_environment("callback_base_url", environ) == f"http://127.0.0.1:{port}"

@@ -56,10 +56,10 @@ def place_call(taskrouter):
 
 @contextmanager
 def waiting_request(is_waiting, function, *arguments):
-    """Send a request in a thread; run the block as soon as the request is waiting.
+    """Send a request in a thread; run the `with` block when the request is waiting.
 
     Yields:
-        A list that, after the block, contains the result or the error of the request.
+        A list that, after the `with` block, contains the result or the error of the request.
     """
     outcomes = []
 
@@ -94,7 +94,7 @@ def restore(taskrouter, snapshot):
 
 
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_state_replacement_ends_an_advance(taskrouter, app_is_called, replace):
+def test_state_replacement_ends_a_clock_advance(taskrouter, app_is_called, replace):
     snapshot = taskrouter.snapshot()
     offer_task(taskrouter)
     with waiting_request(app_is_called, taskrouter.advance, 5000) as outcomes:
@@ -114,7 +114,7 @@ def test_state_replacement_ends_a_request_to_place_a_call(taskrouter, app_is_cal
     assert now(taskrouter) == START
 
 
-def test_new_state_does_not_wait_for_an_earlier_advance(taskrouter, app_is_called):
+def test_new_state_does_not_wait_for_an_earlier_clock_advance(taskrouter, app_is_called):
     offer_task(taskrouter)
     with waiting_request(app_is_called, taskrouter.advance, 5000):
         taskrouter.reset()
@@ -122,7 +122,7 @@ def test_new_state_does_not_wait_for_an_earlier_advance(taskrouter, app_is_calle
     assert now(taskrouter) == START + 7
 
 
-def test_concurrent_advances_add_up(app, taskrouter, app_is_called):
+def test_concurrent_clock_advances_add_up(app, taskrouter, app_is_called):
     offer_task(taskrouter)
     with waiting_request(app_is_called, taskrouter.advance, 100), ThreadPoolExecutor() as executor:
         executor.submit(taskrouter.advance, 100)
@@ -131,7 +131,7 @@ def test_concurrent_advances_add_up(app, taskrouter, app_is_called):
     assert now(taskrouter) == START + 200
 
 
-def test_reset_ends_an_advance_that_waits_for_another_advance(app):
+def test_reset_ends_a_clock_advance_that_waits_for_another(app):
     app.hold = threading.Event()
     settings = Settings(callback_base_url=app.url, frozen_clock=True, seed="5")
 
@@ -168,7 +168,7 @@ def rename_worker(taskrouter):
 
 @pytest.mark.parametrize("send", [create_task, rename_worker])
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_state_replacement_cuts_a_delayed_request(taskrouter, replace, send):
+def test_state_replacement_drops_the_connection_of_a_delayed_request(taskrouter, replace, send):
     snapshot = taskrouter.snapshot()
     taskrouter.fault("request", "latency", method="POST", seconds=0.5)
 

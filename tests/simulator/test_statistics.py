@@ -144,7 +144,7 @@ class StatisticsMachine(EngineMachine):
             }
 
     def stays(self):
-        """Return the Worker, Activity, start and end of each stay, according to the Events."""
+        """Return the Worker, Activity, start and end of each stay in an Activity."""
         stays, current = [], {}
         for event in self.workspace.events.values():
             if event.resource_type == "worker":
@@ -156,7 +156,7 @@ class StatisticsMachine(EngineMachine):
         return stays + [(sid, *stay, self.engine.now()) for sid, stay in current.items()]
 
     def located_events(self, interval):
-        """Return each counted Event in the interval, with its parameters and time in the queue."""
+        """Return the counted Events, with their parameters and the Task's time in the TaskQueue."""
         located, entered = [], {}
         for event in self.workspace.events.values():
             parameters = event.parameters
@@ -221,7 +221,7 @@ def fact(at, kind=Kind.TASK_CREATED, age=0):
     return Fact(at, kind, at - age, at, "TC1", None, None, None)
 
 
-def test_history_keeps_facts_of_the_thirty_days_before_the_newest_fact():
+def test_history_retains_facts_of_the_thirty_days_before_the_newest_fact():
     history, simulation = History(), StateSimulation()
     for days in 0, 1, 30, 31:
         history.record(days * 86_400.0, Kind.TASK_CREATED, simulation.task)
@@ -323,7 +323,7 @@ def test_longest_waiting_task_is_the_oldest_that_no_worker_has_accepted():
     assert statistics.longest_waiting(waiting, now()) == (3, second.sid)
 
 
-def test_first_of_two_tasks_created_at_the_same_time_has_waited_longest():
+def test_first_of_two_tasks_created_at_the_same_time_is_reported_as_waiting_longest():
     simulation = Simulation()
     first, second = simulation.create_task(), simulation.create_task()
     assert statistics.longest_waiting([second, first], simulation.clock.now()) == (0, first.sid)

@@ -64,7 +64,7 @@ def test_dequeue_reports_every_requested_event_in_order():
     assert reported(simulation)[3:] == [("completed", "3")]
 
 
-def test_dequeue_callback_names_the_call_of_the_task():
+def test_dequeue_callback_contains_the_sid_of_the_call_of_the_task():
     simulation, call = simulate(DEQUEUE_ALL, answer_seconds=5.0)
     simulation.run(5)
     simulation.clock.advance(61.5)
@@ -171,7 +171,7 @@ UNKNOWN_CALL = "CA" + "5" * 32
 
 
 @pytest.mark.parametrize("operation", [assignments.complete, assignments.wrap, assignments.delete])
-def test_call_to_worker_ends_with_task_of_unknown_call(operation):
+def test_call_to_worker_ends_when_task_of_unknown_call_is_no_longer_assigned(operation):
     simulation, task, reservation = offer_without_call(DEQUEUE_ALL, call_sid=UNKNOWN_CALL)
     leg = simulation.worker_leg()
     assert (reservation.status, leg.status) == ("accepted", "in-progress")
@@ -301,9 +301,7 @@ def test_post_callback_is_signed_with_its_form(app_and_taskrouter):
 @pytest.mark.parametrize(
     ("status", "codes"), [(200, []), (299, []), (300, [11200]), (500, [11200])]
 )
-def test_failed_status_callback_emits_an_alert_and_changes_nothing(
-    app_and_taskrouter, status, codes
-):
+def test_status_callback_emits_an_alert_only_if_it_fails(app_and_taskrouter, status, codes):
     app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status"
     app.set_response("/status", {}, status)

@@ -79,7 +79,7 @@ def error_for(operation, *arguments, **options):
     return error.value.message
 
 
-def test_task_is_offered_to_the_worker():
+def test_transferred_task_is_offered_to_the_recipient():
     center = TransferSimulation()
     transfer = center.transfer()
     assert (center.offered.worker_sid, center.offered.status) == (center.bob.sid, "pending")
@@ -209,7 +209,7 @@ def test_transfer_within_the_queue_does_not_count_as_a_move():
 
 @pytest.mark.parametrize("setting", [True, False])
 @pytest.mark.parametrize("to_worker", [True, False])
-def test_transfer_to_worker_ignores_capacity_as_configured(setting, to_worker):
+def test_only_transfer_to_worker_ignores_capacity_if_configured(setting, to_worker):
     center = TransferSimulation(transfer_ignores_capacity=setting)
     center.set_activity(center.bob, "Offline")
     center.transfer(center.bob.sid if to_worker else center.queue_sid)
@@ -483,7 +483,7 @@ def test_task_is_canceled_if_caller_hangs_up_during_a_transfer(simulation):
     assert [item.status for item in task.reservations] == ["completed", "canceled"]
 
 
-def test_cold_transfer_ends_conference_that_ends_with_the_worker(simulation):
+def test_cold_transfer_ends_conference_that_ends_when_the_worker_leaves(simulation):
     simulation.conference.participants[simulation.alices_leg.sid].end_conference_on_exit = True
     transfer_call(simulation, "COLD")
     task = simulation.task_of(simulation.call)

@@ -123,7 +123,7 @@ def test_invalid_twiml_emits_alert_and_ends_call():
     assert (call.status, simulation.alert_codes()) == ("failed", [12100])
 
 
-def test_invalid_twiml_after_leaving_queue_keeps_task_completed():
+def test_task_remains_completed_if_twiml_after_the_queue_is_invalid():
     simulation = CallSimulation(DEQUEUE)
     simulation.documents["left_queue"] = "<Oops"
     call = simulation.place_call("1")
