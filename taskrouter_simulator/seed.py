@@ -90,7 +90,7 @@ def load(engine: Engine, definition: WorkspaceDefinition) -> Workspace:
         DefinitionError: The definition violates TaskRouter's rules.
     """
     findings = [
-        Finding(("workflows", number), "a new Workflow must have the key configuration")
+        Finding(("workflows", number), "a new Workflow must have a configuration")
         for number, workflow in enumerate(managed(definition.workflows, ()))
         if isinstance(workflow.configuration, Unmanaged)
     ]
@@ -318,7 +318,7 @@ class _Builder:
             target_path = (*path, *steps)
             if target.queue is None and target_path[-1] in {0, "default_filter"}:
                 owner = "default_filter" if target_path[-1] else "the first target of a filter"
-                self._report(target_path, f"{owner} must have the key queue")
+                self._report(target_path, f"{owner} must have a queue")
             if target.queue is not None:
                 with self._reporting((*target_path, "queue")):
                     self._find_sid("task_queue", target.queue)

@@ -68,7 +68,7 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the value of a field's environment variable; None if the default applies.
 
     Raises:
-        SettingsError: API_PORT, which changes a default, is not a valid port.
+        SettingsError: The default depends on API_PORT, which is not a valid port.
     """
     text = environ.get(environment_name(name))
     if name == "callback_base_url" and text is None and "API_PORT" in environ:

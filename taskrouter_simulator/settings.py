@@ -39,7 +39,7 @@ class Settings:
     )
     event_path: str = _setting("", "path of the loaded Workspace's event callback; '' for none")
     voice_path: str = _setting(
-        "/incoming_call", "path from which a call fetches its first TwiML; '' for none"
+        "/incoming_call", "path of the URL that returns the first TwiML for a call; '' for none"
     )
     reservation_timeout: int = _setting(
         1200, "seconds until a Reservation of the loaded Workflow times out"
@@ -49,7 +49,7 @@ class Settings:
     )
     allowed_hosts: str = _setting(
         "",
-        "comma-separated host names with a dot that clients may use for /v1; IP addresses,"
+        "comma-separated host names that clients may use for /v1; IP addresses,"
         " localhost and names without a dot are always allowed",
     )
     allowed_origins: str = _setting(

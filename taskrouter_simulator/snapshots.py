@@ -45,7 +45,7 @@ class StoredTimer:
 
 @dataclass(frozen=True)
 class State:
-    """The state of the simulator except the engine's.
+    """The simulator's state, except for the engine's state.
 
     Attributes:
         workspace_sid: SID of the loaded Workspace (WS…).

@@ -31,7 +31,8 @@ class AsciiJsonResponse(JSONResponse):
 def is_local(request: Request) -> bool:
     """Return whether the request is from a local client and not from another site's page.
 
-    A proxy on this machine also has a loopback address, but its clients may be remote.
+    A request from a proxy is not local: the proxy may run on this machine, but have remote
+    clients.
     """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""

@@ -16,7 +16,7 @@ _SORT_KEYS: Mapping[str, SortKey] = {
     "DateUpdated": lambda queue: queue.updated,
     "FriendlyName": lambda queue: queue.friendly_name,
 }
-"""Twilio documents the parameter Ordering, but not the attributes for sorting TaskQueues."""
+"""Twilio documents the Ordering parameter, but not the attributes for sorting TaskQueues."""
 
 
 def render(request: Request, queue: TaskQueue) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _SORT_KEYS: Mapping[str, SortKey] = {
     "DateStatusChanged": lambda worker: worker.activity_changed,
     "FriendlyName": lambda worker: worker.friendly_name,
 }
-"""Twilio documents the parameter Ordering, but not the attributes for sorting Workers."""
+"""Twilio documents the Ordering parameter, but not the attributes for sorting Workers."""
 
 
 def render(request: Request, worker: Worker) -> dict[str, Any]:

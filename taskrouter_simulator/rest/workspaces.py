@@ -137,7 +137,9 @@ def delete(request: Request) -> Response:
 
 
 def _require_single_tasking_workspace(request: Request) -> None:
-    """Check that Twilio's API description allows multitasking to be disabled.
+    """Check that at least one Workspace is single-tasking.
+
+    According to Twilio's API description, multitasking can be disabled only in this case.
 
     Raises:
         BadRequest: All Workspaces are multitasking.

@@ -1,7 +1,7 @@
-"""The small client for UpdateItem stores the same items and reports the same errors as boto3.
+"""This service's DynamoDB client stores the same items and reports the same errors as boto3.
 
-The emulators are ministack and moto. A scripted server produces the failures that no emulator
-produces.
+The tests use the emulators ministack and moto. A scripted server produces failures that neither
+emulator can produce.
 """
 
 import json
@@ -164,7 +164,7 @@ def condition(expression: str) -> dict[str, Any]:
 def test_both_clients_get_the_same_outcome(
     client_at: Callable[[str], Any], emulator: str, *, exists: bool, request_: dict[str, Any]
 ) -> None:
-    """In some cases, moto raises an exception and closes the connection."""
+    """A connection error is also an outcome, because moto closes the connection in some cases."""
     clients = [boto3_client_at(emulator), client_at(emulator, EMULATOR_BUDGET)]
 
     outcomes = []

@@ -1,4 +1,7 @@
-"""The AWS clients without emulators: time limits, retries, connections, credentials and reads."""
+"""Time limits, retries, connections, credentials and reads of the AWS clients.
+
+These tests need no emulator.
+"""
 
 import gzip
 import json
@@ -251,7 +254,7 @@ def test_server_with_an_untrusted_certificate_gets_no_request(
 
         monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
         assert client_at(server.url).update_item(**REQUEST) == DONE
-        # The certificate is not valid for 127.0.0.1.
+        # The certificate is valid for localhost, but not for 127.0.0.1.
         with pytest.raises(EndpointConnectionError) as raised:
             client_at(server.url.replace("localhost", "127.0.0.1")).update_item(**REQUEST)
         assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
@@ -339,7 +342,7 @@ def test_error_contains_code_message_and_item(client_at: Callable[..., Any], nam
 
 
 @pytest.mark.parametrize(("size", "is_read"), [(LIMIT, True), (LIMIT + 1, False)])
-def test_response_of_at_most_one_mebibyte_is_read(
+def test_only_a_response_of_at_most_one_mebibyte_is_read(
     client_at: Callable[..., Any], size: int, *, is_read: bool
 ) -> None:
     body = json.dumps(DONE).encode().ljust(size)

@@ -53,9 +53,9 @@ def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]
 
 
 def failing(*responses: tuple[int, bytes] | None) -> Callable[[int], tuple[int, bytes] | None]:
-    """Return a function for `FakeLogs.before_response`. The last response is repeated.
+    """Return a function for `FakeLogs.before_response` that returns the given responses in turn.
 
-    None means the usual response.
+    The function repeats the last response. None means the usual response of the fake.
     """
     return lambda number: responses[min(number, len(responses)) - 1]
 
@@ -143,7 +143,7 @@ LINES = st.lists(
     ignores_patterns=st.booleans(),
     requests_per_search=st.integers(1, 6),
 )
-@example(  # The second search continues within the millisecond of the callback already returned.
+@example(  # Both callbacks have the same time, so the second search continues at this time.
     lines=[(NOW - 3, "/event_callback", 200, "request")] * 2,
     limit=1,
     lines_per_request=1,
@@ -196,7 +196,10 @@ def test_pages_contain_each_matching_line_once(
 def test_search_for_one_sid_needs_at_most_ten_requests_more_than_the_minimum(
     fake_logs: FakeLogs, number: int
 ) -> None:
-    """Only the oldest line matches. At most ten requests search fewer lines than the maximum."""
+    """Only the oldest line matches, so all lines are searched.
+
+    The minimum is reached if each request searches the maximum number of lines.
+    """
     wanted = sid("WR")
     other = json.dumps({"event": "request", "route": "/event_callback", "reservation_sid": "WR0"})
     step = 29 * DAY // number
@@ -384,7 +387,7 @@ def test_failure_of_a_later_request_leaves_an_incomplete_page(
     assert not page.is_complete
 
 
-def test_slow_response_ends_the_search_in_time(fake_logs: FakeLogs) -> None:
+def test_search_with_a_slow_response_ends_in_time(fake_logs: FakeLogs) -> None:
     def wait(_number: int) -> None:
         time.sleep(1)
 

@@ -278,7 +278,8 @@ def test_cursor_selects_the_exclusive_start_key(
     fetch(client, cursor, worker_sid=worker_sid)
     key = {"worker_sid": WORKER} if worker_sid else {"hour": "2026-09-21T14"}
     expected = to_item({**key, "reserved_at": AT + 1, "reservation_sid": start})
-    # If the cursor contains no Reservation SID, its hour is read from the end.
+    # The first page needs no start key. If a cursor for the `by_hour` index contains no
+    # Reservation SID, its hour is read from the end.
     if start is None or (start == "WS" and worker_sid is None):
         expected = None  # type: ignore[assignment]
     assert client.requests[0].get("ExclusiveStartKey") == expected

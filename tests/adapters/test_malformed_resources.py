@@ -178,7 +178,7 @@ def test_list_with_a_reservation_of_another_task_raises_an_error(
         call(taskrouter.client)
 
 
-def test_any_worker_is_accepted_if_the_request_names_only_the_task(taskrouter: TaskRouter) -> None:
+def test_any_worker_is_valid_if_the_request_contains_only_the_task(taskrouter: TaskRouter) -> None:
     other = "WK" + "9" * 32
     taskrouter.body = json.dumps({**RESERVATION_RESOURCE, "worker_sid": other}).encode()
     assert SINGLE["fetch by Task"](taskrouter.client).worker_sid == other

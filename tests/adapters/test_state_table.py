@@ -1,4 +1,7 @@
-"""Keys, the search budget, jobs, the last sweep and Activities in the `state` table."""
+"""The `state` table stores idempotency keys, search budgets and jobs.
+
+The table also stores the last sweep and the Activities of Workers.
+"""
 
 import hashlib
 from typing import Any

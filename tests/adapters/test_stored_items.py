@@ -127,11 +127,11 @@ def record_updates(store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatc
     tables: list[str] = []
     update_item = store._client.update_item
 
-    def count(**request: Any) -> Any:
+    def record(**request: Any) -> Any:
         tables.append(request["TableName"])
         return update_item(**request)
 
-    monkeypatch.setattr(store._client, "update_item", count)
+    monkeypatch.setattr(store._client, "update_item", record)
     return tables
 
 
@@ -263,7 +263,7 @@ def test_callback_after_an_instruction_sent_over_rest_gets_no_instruction(
 
 @pytest.mark.parametrize(("seconds", "writes"), [(0.2, 2), (0.21, 1)])
 @pytest.mark.parametrize("status", [Status.PENDING, Status.CANCELED])
-def test_second_write_starts_only_within_a_tenth_of_the_time_limit(
+def test_second_write_starts_only_in_the_first_tenth_of_the_time_limit(
     store: DynamoReservationStore,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
@@ -844,7 +844,7 @@ def reject(store: DynamoReservationStore, reservation_sid: str, by: str) -> None
 
 @pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
 @pytest.mark.parametrize("other", ["nobody", "worker:WK1"])
-def test_only_the_owner_of_the_last_claim_for_the_status_is_named(
+def test_only_the_owner_of_the_last_claim_for_the_status_is_recorded_as_the_source(
     store: DynamoReservationStore, target: Status, other: str
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -857,13 +857,13 @@ def test_only_the_owner_of_the_last_claim_for_the_status_is_named(
 
     reject(store, reservation_sid, "supervisor")
     store.record_status(reservation_sid, make_update(Status.ACCEPTED, by="supervisor"))
-    is_named = target is Status.REJECTED and other == "nobody"
+    is_recorded = target is Status.REJECTED and other == "nobody"
     history = stored_item(store, reservation_sid)["history"]
-    assert history[-1]["by"] == ("supervisor" if is_named else "event")
+    assert history[-1]["by"] == ("supervisor" if is_recorded else "event")
     assert history[:-1] == before["history"][:-1]
 
 
-def test_owner_is_not_named_if_the_record_has_changed_in_the_meantime(
+def test_owner_is_not_recorded_as_the_source_if_the_record_has_changed_in_the_meantime(
     store: DynamoReservationStore,
 ) -> None:
     reservation_sid = seed(store, Status.ACCEPTED)
@@ -910,7 +910,7 @@ def test_wrapping_keeps_a_live_claim_and_its_due_time(
     ("recorded", "reported", "expected"),
     [(None, "Bob", "Bob"), ("Alice", "Bob", "Alice"), ("Alice", None, "Alice"), (None, None, None)],
 )
-def test_pending_report_only_adds_a_missing_worker_name(
+def test_update_to_pending_without_a_creation_time_adds_only_a_missing_worker_name(
     store: DynamoReservationStore,
     status: Status,
     recorded: str | None,
@@ -1044,7 +1044,7 @@ def test_check_of_a_changed_record_is_not_rescheduled(
     assert stored_item(store, reservation_sid) == before
 
 
-def test_records_are_read_consistently_but_statuses_eventually_consistently(
+def test_record_reads_are_strongly_consistent_but_status_reads_are_eventually_consistent(
     store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reservation_sid = seed(store, Status.WRAPPING)

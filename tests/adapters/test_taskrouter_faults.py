@@ -132,7 +132,7 @@ def error_of(
 
 
 @pytest.mark.parametrize("call", SINGLE_REQUESTS)
-def test_request_over_a_refused_connection_was_not_sent(
+def test_request_whose_connection_is_refused_is_reported_as_not_sent(
     call: Callable[[TwilioTaskRouter], object], unused_url: str
 ) -> None:
     error = error_of(call, unused_url)
@@ -144,21 +144,21 @@ def test_request_over_a_refused_connection_was_not_sent(
     assert error.retry_after == 1
 
 
-def test_request_to_an_unknown_host_was_not_sent() -> None:
+def test_request_to_an_unknown_host_is_reported_as_not_sent() -> None:
     assert type(error_of(accept, "http://host.invalid")) is TaskRouterNotSent
 
 
-def test_request_to_a_server_without_tls_was_not_sent(server: ScriptedServer) -> None:
+def test_request_to_a_server_without_tls_is_reported_as_not_sent(server: ScriptedServer) -> None:
     server.script = lambda peer: peer.send(ACCEPTED)
     error = error_of(accept, server.url.replace("http:", "https:"))
     assert type(error) is TaskRouterNotSent
 
 
-def test_request_whose_tls_handshake_hangs_was_not_sent(server: ScriptedServer) -> None:
+def test_request_whose_tls_handshake_hangs_is_reported_as_not_sent(server: ScriptedServer) -> None:
     assert type(error_of(accept, server.url.replace("http:", "https:"))) is TaskRouterNotSent
 
 
-def test_request_whose_host_lookup_hangs_was_not_sent(
+def test_request_whose_host_lookup_hangs_is_reported_as_not_sent(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resume, getaddrinfo = threading.Event(), socket.getaddrinfo
@@ -345,7 +345,7 @@ def test_redirect_is_not_followed(
 # Proxies
 
 
-def test_request_through_an_unreachable_proxy_was_not_sent(
+def test_request_through_an_unreachable_proxy_is_reported_as_not_sent(
     server: ScriptedServer, unused_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "")
@@ -365,7 +365,7 @@ def test_request_through_an_unreachable_proxy_was_not_sent(
     ],
     ids=["refuses", "resets", "hangs", "drips"],
 )
-def test_request_through_a_proxy_that_opens_no_tunnel_was_not_sent(
+def test_request_through_a_proxy_that_opens_no_tunnel_is_reported_as_not_sent(
     server: ScriptedServer, respond: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(peer: Peer) -> None:
@@ -391,7 +391,7 @@ def test_outcome_of_a_request_that_a_proxy_received_is_unknown(
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks4a", "socks5h"])
-def test_request_through_a_socks_proxy_was_not_sent(
+def test_request_through_a_socks_proxy_is_reported_as_not_sent(
     server: ScriptedServer, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "")
@@ -481,7 +481,7 @@ def test_large_page_is_read_but_a_large_resource_is_not(server: ScriptedServer) 
     )
 
 
-def test_two_pages_or_a_decision_fit_into_the_minimum_time_of_a_sweep_step() -> None:
+def test_two_pages_or_a_decision_fit_into_the_minimum_time_left_for_a_sweep_step() -> None:
     assert 2 * PAGE_SECONDS * 1000 + 8_000 <= _MIN_TIME_LEFT_MS
     assert REQUEST_SECONDS * 1000 + REQUEST_LIMIT_MS + 8_000 <= _MIN_TIME_LEFT_MS
 
@@ -498,7 +498,7 @@ ACTIONS: dict[str, Callable[[Peer], object]] = {
     "closes": lambda _peer: None,
     "resets": Peer.reset,
     "responds": lambda peer: peer.send(ACCEPTED),
-    "responds in part": lambda peer: peer.send(ACCEPTED[:-5]),
+    "sends part of a response": lambda peer: peer.send(ACCEPTED[:-5]),
     "sends junk": lambda peer: peer.send(b"\x00\xff\r\n\r\n"),
     "hangs": Peer.hold,
     "drips": drip_headers,
@@ -524,7 +524,8 @@ def test_received_request_is_never_reported_as_not_sent(
         ACTIONS[action](peer)
 
     server.script = serve
-    # The server may still be reading the request from an earlier example.
+    # The marker identifies the request of this example, because the server may still be reading
+    # the request of an earlier example.
     marker = uuid.uuid4().hex
     started = time.monotonic()
     try:

@@ -416,7 +416,7 @@ def test_retried_request_gets_the_remaining_time(
 
 
 @pytest.mark.parametrize(("size", "is_read"), [(2**20, True), (2**20 + 1, False)])
-def test_resource_of_at_most_one_mebibyte_is_read(
+def test_only_a_resource_of_at_most_one_mebibyte_is_read(
     server: ScriptedServer, size: int, *, is_read: bool
 ) -> None:
     content = json.dumps(RESERVATION_RESOURCE).encode().ljust(size)

@@ -69,7 +69,8 @@ def _merge(consecutive: list[Row]) -> Iterator[Row]:
 
 
 def _prepare(store: DynamoReservationStore, case: Case) -> Scenario:
-    # The number of hours that a sweep counts depends on the statistics.
+    # The stored statistics determine how many hours a sweep counts. Without stored statistics, the
+    # sweep makes the same calls in each run of a case.
     erase_statistics(store)
     scenario = Scenario(store)
     case.prepare(scenario)

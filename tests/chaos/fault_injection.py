@@ -8,7 +8,7 @@ BEFORE, AFTER = "before", "after"
 
 
 class ProcessKilled(BaseException):
-    """Simulates SIGKILL. A BaseException is not caught by `except Exception`."""
+    """Simulates SIGKILL. Handlers for `Exception` do not catch a BaseException."""
 
 
 class FaultInjector:
@@ -50,7 +50,7 @@ class FaultInjector:
         try:
             result = function(*args, **kwargs)
         except Exception:
-            # A call also ends when it raises an exception.
+            # A call that raises an exception has also ended.
             self._act(number, AFTER, name)
             raise
         if isinstance(result, Iterator):

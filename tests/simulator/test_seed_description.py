@@ -311,7 +311,7 @@ def two_targets(**fields):
         (routing(), ": task_routing must have filters or a default_filter"),
         (routing(default_filter=None), ": task_routing must have filters or a default_filter"),
         (routing(filters=1), ".task_routing: filters must be a list, not 1"),
-        (routing(default_filter={}), ".task_routing: default_filter must have the key queue"),
+        (routing(default_filter={}), ".task_routing: default_filter must have a queue"),
         (
             routing(default_filter={"queue": "Al"}),
             ".task_routing.default_filter: there is no TaskQueue 'Al'; did you mean 'All'?",
@@ -333,7 +333,7 @@ def test_error_states_location_in_configuration(description, message):
         (one_filter(targets=[]), ": targets must not be empty"),
         (
             one_filter(targets=[{"priority": 1}]),
-            ".targets[0]: the first target of a filter must have the key queue",
+            ".targets[0]: the first target of a filter must have a queue",
         ),
         (two_targets(queue="No"), ".targets[1]: there is no TaskQueue 'No'"),
         (one_filter(expression="a b"), ": expression: 'a b' is not an expression"),
