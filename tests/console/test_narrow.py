@@ -255,7 +255,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
-def test_every_state_of_the_connection_has_a_visible_word(open_console, api, locale):
+def test_every_connection_state_is_shown_in_words(open_console, api, locale):
     api.poll = {"visible_ms": 60_000, "hidden_ms": 60_000}
     api.worker |= {"activity_sid": BREAK, "activity_name": "Break" * 8}
     page = open_console(locale=locale, viewport={"width": 360, "height": 900})

@@ -106,9 +106,7 @@ def test_reason_for_a_refused_activity_switch_is_shown(open_console, api, answer
     )
 
 
-def test_activity_chosen_without_a_connection_is_not_switched_and_the_page_says_so(
-    open_console, api
-):
+def test_activity_is_not_switched_without_a_connection_and_the_page_says_so(open_console, api):
     page = open_console()
     expect(activity(page)).to_be_enabled()
     page.context.set_offline(True)
@@ -188,14 +186,14 @@ def test_users_own_activity_switch_shows_no_banner_in_any_tab(open_console, api)
     pages = [first, open_console(token(), context=first.context)]
     for page in pages:
         expect(activity(page)).to_have_value(AVAILABLE)
-    for user_token, other in (pages, pages[::-1]):
-        activity(user_token).select_option("Break")
+    for chosen, other in (pages, pages[::-1]):
+        activity(chosen).select_option("Break")
         for page in pages:
             expect(activity(page)).to_have_value(BREAK)
             expect(banner(page)).to_have_count(0)
         switch_to(api, AVAILABLE, "Available")
         expect(activity(other)).to_have_value(AVAILABLE)
-        expect(activity(user_token)).to_have_value(AVAILABLE)
+        expect(activity(chosen)).to_have_value(AVAILABLE)
     # A switch that the user did not request still shows the banner.
     switch_to(api, BREAK, "Break")
     for page in pages:
@@ -368,7 +366,7 @@ def test_overview_from_before_a_completion_does_not_restore_the_task(open_consol
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
     expect(ended_rows(page)).to_contain_text("Completed")
-    # With this change, the overview is new even if no poll has returned one without the Task.
+    # The changed priority makes the stale overview differ from any earlier response.
     api.reservations[reservation] = {**stale, "task_priority": 11}
     with page.expect_response(is_new_overview):
         pass
@@ -550,7 +548,7 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     assert request_times[1] - request_times[0] >= int(headers.get("Retry-After", 3)) - 0.1
 
 
-def test_activities_are_requested_after_at_most_a_minute(open_console, api):
+def test_activities_are_requested_again_after_at_most_a_minute(open_console, api):
     original = api.respond
 
     def fail(method, path, headers, parameters):
@@ -576,7 +574,7 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
 
     def fail(method, path, headers, parameters):
         if path == "/overview" and is_failing:
-            # After the second response, the page waits for the user.
+            # The second response delays the next automatic poll beyond the end of the test.
             failed.append({"Retry-After": "60"} if failed else {})
             return status, {"Code": "Failure", "Message": ""}, failed[-1]
         return original(method, path, headers, parameters)
@@ -587,7 +585,7 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
     expect(page.locator(".live")).to_contain_text("Delayed")
     row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
     expect(rows(page)).to_have_attribute("data-end", "accepted")
-    # The server has asked for a pause, which a decision does not end.
+    # A decision does not end the pause that the server requested.
     page.wait_for_timeout(1_000)
     assert len(failed) == 2
     is_failing.clear()
@@ -597,7 +595,7 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
         expect(banner(each)).to_have_count(0)
 
 
-def test_poll_after_a_decision_waits_for_a_pause_that_begins_in_the_meantime(open_console, api):
+def test_poll_after_a_decision_obeys_the_retry_after_of_the_previous_poll(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -651,7 +649,7 @@ def test_offer_without_a_claim_is_open_again_before_a_late_retry(open_console, a
     page = open_console()
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page)).to_contain_text("No answer yet.")
-    # Longer than the time after which an offer without a claim is open again.
+    # Without a claim, the offer would be open again after this time.
     page.wait_for_timeout(4_000)
     with page.expect_response("**/overview"):
         pass

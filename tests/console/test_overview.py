@@ -30,7 +30,7 @@ def tile(page: Page, name: str):
 # Figures
 
 
-def test_tiles_show_the_figures_of_the_last_day(open_console, api):
+def test_tiles_show_the_figures_for_the_last_day(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
@@ -200,9 +200,7 @@ NOT_COUNTED = dict.fromkeys(
 )
 
 
-def test_age_of_the_counts_is_shown_and_an_uncounted_hour_makes_the_counts_minimums(
-    open_console, api
-):
+def test_counts_show_their_age_and_are_minimums_if_an_hour_is_not_counted(open_console, api):
     api.statistics = make_statistics(api, age=300)
     api.statistics["hours"][23] |= NOT_COUNTED
     api.statistics["updated_at"] = api.statistics["acceptance"]["measured_at"] = iso(api.now())
@@ -233,7 +231,9 @@ def test_old_acceptance_times_are_shown_with_the_time_of_their_measurement(open_
         ("es-MX", "Mediana hasta aceptar", "Ningún tiempo medido en la última hora"),
     ],
 )
-def test_hour_without_a_measured_acceptance_is_shown(open_console, api, locale, label, words):
+def test_tile_says_that_no_acceptance_was_measured_in_the_last_hour(
+    open_console, api, locale, label, words
+):
     api.statistics = make_statistics(api)
     api.statistics["acceptance"] |= {"count": 0, "p50_ms": None, "p90_ms": None, "p95_ms": None}
     page = open_console(token("supervisor"), locale=locale)
@@ -337,7 +337,7 @@ def test_failed_first_load_can_be_retried(open_console, api):
     expect(alert).to_have_count(0)
 
 
-def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api):
+def test_figures_stay_and_the_form_is_blocked_without_a_connection(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
@@ -361,7 +361,7 @@ def test_forbidden_user_sees_the_reason(open_console, api):
 
 
 def hold_statistics(api) -> threading.Event:
-    """Hold the responses to requests for the statistics until the event is set."""
+    """Hold the responses with statistics until the returned event is set."""
     is_released = threading.Event()
     original = api._read
 
@@ -431,7 +431,7 @@ def test_requests_for_the_figures_of_a_late_sweep_back_off_to_one_per_minute(ope
         response.value.finished()
 
 
-def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api):
+def test_figures_stay_after_a_failed_update_and_the_retry_obeys_retry_after(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
@@ -449,7 +449,9 @@ def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api
     wait_for_requests(page, api, 3)
 
 
-def test_nothing_is_loaded_while_the_page_is_hidden_or_shows_another_section(open_console, api):
+def test_figures_are_not_loaded_while_the_page_is_hidden_or_shows_another_section(
+    open_console, api
+):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
@@ -464,7 +466,7 @@ def test_nothing_is_loaded_while_the_page_is_hidden_or_shows_another_section(ope
     wait_for_requests(page, api, 2)
 
 
-def test_figures_are_updated_after_a_return_during_a_request(open_console, api):
+def test_figures_are_updated_if_the_user_returns_during_a_request(open_console, api):
     api.statistics = make_statistics(api)
     is_released = hold_statistics(api)
     page = show_overview(open_console, api, clock=True)
@@ -615,7 +617,7 @@ def test_nothing_is_cut_off_or_scrolls_sideways(open_console, api, width, langua
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_units_of_the_median_are_not_broken(open_console, api, width):
+def test_median_does_not_break_between_a_number_and_its_unit(open_console, api, width):
     api.statistics = make_statistics(api)
     api.statistics["acceptance"]["p50_ms"] = 61_000
     page = open_console(token("supervisor"), viewport={"width": width, "height": 900})

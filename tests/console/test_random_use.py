@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 
 DANA = "dana@example.com"
 PRINCIPALS = {"worker": f"worker:{ALICE}", "supervisor": f"supervisor:{DANA}"}
-REACHED = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
+RESULTING_STATUS = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
 EXAMPLES_PER_BROWSER_EXAMPLE = 50
 """Factor by which the number of examples is smaller than in tests without a browser."""
 
@@ -52,7 +52,7 @@ ENDINGS = {
 }
 """The endings that the page may show for each status. It shows "taken" only to supervisors."""
 
-# Clears the filter in one step, because the page may leave for the sign-in at any time.
+# Clears the filter in one step, because the sign-in page may appear at any time.
 CLEAR_FILTER = """() => {
   const field = document.querySelector("#filter");
   if (field?.value) {
@@ -106,7 +106,7 @@ class Decisions:
                     api.delay = delay
 
         api.respond = respond_in_turn  # type: ignore[method-assign]
-        api.answers = {f"/{verb}": self.decide for verb in REACHED}
+        api.answers = {f"/{verb}": self.decide for verb in RESULTING_STATUS}
         api.answers["/activity"] = self.switch
 
     def change(self, function: Callable[[], Any]) -> Any:
@@ -137,18 +137,18 @@ class Decisions:
         return (502, {"message": "Bad Gateway"}, {}) if fault == "lost" else answer
 
     def _apply(self, sid: str, verb: str) -> Any:
-        api, reached = self.api, REACHED[verb]
+        api, result = self.api, RESULTING_STATUS[verb]
         reservation = api.reservations.get(sid) or api.records[sid]
         status = reservation["status"]
         if status == ("accepted" if verb == "complete" else "pending"):
-            if reached == "accepted":
-                reservation.update(status=reached, accepted_by=self.principal)
+            if result == "accepted":
+                reservation.update(status=result, accepted_by=self.principal)
             else:
-                api.end(sid, reached, self.principal)
-        elif status != reached:
+                api.end(sid, result, self.principal)
+        elif status != result:
             body = {"Code": "ReservationNotPending", "Message": "No.", "reservation_status": status}
             return 409, body, {}
-        return 200, {"reservation_sid": sid, "reservation_status": reached}, {}
+        return 200, {"reservation_sid": sid, "reservation_status": result}, {}
 
     def switch(self, _path: str) -> Any:
         wanted = self.api.received[-1][2]["activity_sid"]
@@ -206,7 +206,7 @@ class RandomUse(RuleBasedStateMachine):
         try:
             page.goto(f"{self.api.url}/console#token={self.token}")
         except Error:
-            page.close()  # there is no network
+            page.close()  # the network is down
         else:
             self.pages.append(page)
 
@@ -447,7 +447,7 @@ def show(page: Page) -> None:
 
 
 @pytest.mark.parametrize("role", PRINCIPALS)
-def test_page_sends_only_the_users_decisions_and_in_the_end_shows_the_apis_state(browser, role):
+def test_page_sends_only_the_users_decisions_and_eventually_shows_the_apis_state(browser, role):
     examples = int(os.environ.get("CHAOS_EXAMPLES", "1000")) // EXAMPLES_PER_BROWSER_EXAMPLE
     machine = type("RandomUseOfBrowser", (RandomUse,), {"browser": browser, "role": role})
     run_state_machine_as_test(

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 
 def refuse_sign_ins(api, *responses):
-    """Send these responses to the first requests for the provider's URL; return them as a list.
+    """Send *responses* to the first requests for the provider's URL.
 
-    The list contains the responses that have not been sent. When it is empty, requests succeed.
+    Return a list of the responses that have not been sent. Requests succeed when the list is empty.
     """
     original, unsent = api.respond, list(responses)
 
@@ -42,7 +42,7 @@ def refuse_sign_ins(api, *responses):
 # Conditions for a renewal
 
 
-def test_session_that_expires_while_the_user_types_waits_for_the_user(open_page, api):
+def test_session_that_expires_while_the_user_types_is_not_renewed_automatically(open_page, api):
     api.offer("Marta")
     user_token = token()
     page, provider = open_page(user_token)
@@ -60,7 +60,7 @@ def test_session_that_expires_while_the_user_types_waits_for_the_user(open_page,
     assert posts(api) == []
 
 
-def test_session_that_expires_behind_a_dialog_waits_for_the_user(open_page, api):
+def test_session_that_expires_behind_a_dialog_is_not_renewed_automatically(open_page, api):
     user_token = token()
     page, provider = open_page(user_token, clock=True)
     page.keyboard.press("?")
@@ -135,7 +135,7 @@ def test_offer_that_arrives_during_a_renewal_alerts_the_user(open_page, api, exp
     expect(rows(page)).to_have_count(1)
 
     def offer():
-        # The page that is leaving still polls. It must not get the offer.
+        # The old page still polls until it is unloaded, and must not receive the offer.
         api.refused.add(user_token)
         api.offer("New", left=2_000)
 
@@ -150,7 +150,7 @@ def test_offer_that_arrives_during_a_renewal_alerts_the_user(open_page, api, exp
     assert "Known" not in announcements(page).inner_text()
 
 
-def test_page_that_returns_without_a_new_offer_does_not_alert_the_user(open_page, api):
+def test_renewal_without_a_new_offer_does_not_alert_the_user(open_page, api):
     api.offer("Known", left=3_000)
     user_token = token()
     page, provider = open_page(user_token)
@@ -162,7 +162,9 @@ def test_page_that_returns_without_a_new_offer_does_not_alert_the_user(open_page
 
 
 @pytest.mark.parametrize(("left", "renewals"), [(50, 0), (70, 1)])
-def test_session_is_not_renewed_if_an_offer_ends_soon(open_page, api, left, renewals):
+def test_session_is_renewed_early_unless_an_offer_ends_within_a_minute(
+    open_page, api, left, renewals
+):
     api.offer("Marta", left=left + 900)
     page, provider = open_page(token(seconds=1_190), clock=True)
     expect(rows(page)).to_have_count(1)
@@ -290,7 +292,9 @@ def test_session_that_expires_without_a_connection_is_renewed_later(open_page, a
     ids=["429", "503", "failure", "empty"],
 )
 @pytest.mark.parametrize("is_silent", [True, False])
-def test_page_stays_until_the_api_returns_the_provider_url(open_page, api, response, is_silent):
+def test_browser_stays_on_the_page_until_the_api_returns_the_provider_url(
+    open_page, api, response, is_silent
+):
     user_token = token()
     page, provider = open_page(user_token)
     if not is_silent:
@@ -348,7 +352,7 @@ def test_time_of_the_expiry_survives_until_the_user_has_signed_in(open_page, api
     assert "console.expired" not in page.evaluate("Object.keys(sessionStorage)")
 
 
-def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
+def test_page_still_shows_the_expiry_after_a_sign_in_that_took_too_long(open_page, api):
     user_token = token()
     page, _ = open_page(user_token)
     page.keyboard.press("x")
@@ -361,7 +365,7 @@ def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_page, api):
+def test_page_restored_from_the_back_forward_cache_starts_no_second_renewal(open_page, api):
     user_token = token()
     page, provider = open_page(user_token)
     page.context.route("**/provider?silent=1", lambda route: route.fulfill(status=204))
@@ -381,7 +385,7 @@ def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_pag
 # Keys
 
 
-def test_typing_after_the_page_returns_decides_nothing(open_console, api):
+def test_typing_that_continues_after_a_reload_decides_nothing(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(clock=True)
@@ -418,7 +422,7 @@ def test_typing_after_the_session_is_restored_decides_nothing(open_console, api)
     wait_until(page, lambda: len(posts(api)) == 1)
 
 
-def test_typing_into_a_field_that_disappears_decides_nothing(open_console, api):
+def test_shortcut_after_typing_works_only_if_the_user_left_the_field(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(clock=True)

@@ -71,7 +71,7 @@ def test_offer_that_arrives_before_a_delayed_token_alerts_the_user(open_page, ap
 
 @pytest.mark.parametrize(("session", "others"), [(0.1, 0.1), (0.1, 0.3), (0.4, 0.1)])
 @pytest.mark.parametrize("section", ["History", "Callbacks"])
-def test_list_is_loaded_although_the_token_is_replaced(open_page, api, section, session, others):
+def test_list_is_loaded_even_if_the_token_is_replaced(open_page, api, section, session, others):
     user_token, api.worker = token("supervisor"), None
     api.add_past_reservation("Past")
     page, provider = open_page(user_token, clock=True)
@@ -143,7 +143,7 @@ def test_activity_banner_and_ended_offers_are_kept(open_page, api, how):
     user_token = token()
     page, provider = open_page(user_token, clock=True)
     expect(rows(page)).to_have_count(2)
-    # While a dialog is open, the page does not begin a renewal.
+    # While a dialog is open, the page does not start a renewal.
     page.keyboard.press("?")
     approach_expiry(page, api, 3_350)
     change = {"activity_name": "Offline", "activity_changed_at": iso(api.now())}
@@ -161,7 +161,7 @@ def test_activity_banner_and_ended_offers_are_kept(open_page, api, how):
     expect(ended_rows(page)).to_contain_text("Gone: charged twice")
 
 
-def test_activity_that_changes_while_the_page_is_away_is_reported(open_page, api):
+def test_activity_change_during_a_sign_in_is_reported(open_page, api):
     user_token = token()
     page, provider = open_page(user_token)
     page.wait_for_function("document.querySelector('.activity select').value.endsWith('2')")
@@ -175,7 +175,7 @@ DRAFTS = "sessionStorage.getItem('console.drafts')"
 
 
 def open_provider(open_page, api):
-    """Leave for a page of the provider, with an offer in the list and an offer that has ended."""
+    """Go to the provider's page while the console lists an ended offer and an open offer."""
     ended_offer, open_offer = (api.offer(name, 6_000) for name in ("Alma", "Berta"))
     user_token = token()
     page, provider = open_page(user_token, clock=True)
@@ -192,7 +192,7 @@ def open_provider(open_page, api):
     return page, provider, [ended_offer, open_offer]
 
 
-def test_storage_contains_no_attributes_while_the_page_is_away(open_page, api):
+def test_storage_contains_no_attributes_during_a_sign_in(open_page, api):
     page, _, sids = open_provider(open_page, api)
     stored = page.evaluate(DRAFTS)
     assert [sid in stored for sid in sids] == [True, True]

@@ -82,7 +82,7 @@ def test_banner_moves_no_row_under_the_pointer(open_console, api, show, width):
         api.offer(f"Customer {number}", 600 + number)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(viewport={"width": width, "height": 900}, reduced_motion="reduce")
-    customer = "Customer 1" if width > 320 else "Customer 0"  # The banner does not cover it.
+    customer = "Customer 1" if width > 320 else "Customer 0"  # not under the banner
     button = page.get_by_role("button", name=f"Accept: {customer}")
     before = button.bounding_box()
     page.mouse.move(before["x"] + 20, before["y"] + 10)
@@ -148,8 +148,8 @@ def test_address_without_a_sid_shows_the_offers_before_and_after_a_reload(open_c
 COVERED = """() => {
   const focused = document.activeElement;
   const box = (selector) => document.querySelector(selector)?.getBoundingClientRect();
-  const seen = focused.matches("li") ? focused.firstElementChild : focused;
-  const { top, bottom } = seen.getBoundingClientRect();
+  const target = focused.matches("li") ? focused.firstElementChild : focused;
+  const { top, bottom } = target.getBoundingClientRect();
   const above = Math.max(0, box("header.top").bottom);
   const below = box(".banner")?.top ?? innerHeight;
   const isOver = focused.matches("body, header *, .banner *, .skip");
@@ -160,7 +160,7 @@ COVERED = """() => {
 
 @pytest.mark.parametrize("size", [(1280, 800), (820, 700), (640, 400), (390, 844), (320, 568)])
 @pytest.mark.parametrize("has_banner", [False, True])
-def test_header_and_banner_cover_no_element_with_the_focus(open_console, api, size, has_banner):
+def test_header_and_banner_never_cover_the_focused_element(open_console, api, size, has_banner):
     for number in range(12):
         api.offer(f"Customer {number}", 6_000 + number)
     width, height = size
@@ -199,7 +199,7 @@ def test_arrow_keys_scroll_a_page_without_rows(open_console, api):
     wait_until(page, lambda: page.evaluate("scrollY > 0"))
 
 
-def test_keys_do_nothing_behind_the_open_settings(open_console, api):
+def test_keys_do_not_affect_the_inbox_while_the_settings_are_open(open_console, api):
     api.offer("Marta")
     page = open_console()
     page.get_by_label("Filter").fill("marta")
@@ -322,7 +322,7 @@ def test_clock_that_is_set_back_does_not_delay_a_lookup(open_console, api):
     expect(row(page, "Marta").first).to_have_attribute("data-end", "timeout")
 
 
-def test_clock_that_is_set_back_does_not_stop_the_updates_of_inspect(open_console, api):
+def test_clock_that_is_set_back_does_not_stop_updates_on_the_inspect_page(open_console, api):
     reservation = api.offer("Marta")
     api.records[reservation] = {**api.reservations[reservation], "history": []}
     page = open_console(clock=True)

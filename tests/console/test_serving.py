@@ -85,7 +85,7 @@ def test_responses_have_strict_security_headers(path):
 
 
 @pytest.mark.parametrize("name", sorted(SERVED))
-def test_files_are_immutable_and_have_their_content_type(name):
+def test_files_are_immutable_and_have_the_correct_content_type(name):
     version = asset_urls(call_app("/console/")[1])[0].split("/")[0]
     status, text, headers = call_app(f"/console/{version}/{name}")
     types = {
@@ -104,7 +104,7 @@ def test_files_are_immutable_and_have_their_content_type(name):
 @pytest.mark.parametrize(
     "path", ["{}/index.html", "{}/main.js", "{}/..", "0123456789abcdef/console.js"]
 )
-def test_other_files_and_versions_are_not_found_and_not_cached(path):
+def test_response_for_an_unserved_file_or_unknown_version_is_404_and_not_cached(path):
     version = asset_urls(call_app("/console/")[1])[0].split("/")[0]
     status, body, headers = call_app(f"/console/{path.format(version)}")
     assert status == 404

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 # Sign-in
 
 
-def test_token_leaves_the_address_bar_and_stays_in_this_tab(open_console, api):
+def test_token_is_removed_from_the_address_bar_and_not_shared_with_other_tabs(open_console, api):
     secret = token()
     page = open_console(secret)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -151,7 +151,9 @@ CHOOSE = "When you continue, you can choose another account."
 
 
 @pytest.mark.parametrize("code", [*sorted(REFUSALS), "access_denied"])
-def test_sign_in_after_a_wrong_account_lets_the_user_choose_one(open_console, api, code):
+def test_sign_in_after_a_wrong_account_lets_the_user_choose_another_account(
+    open_console, api, code
+):
     api.has_provider = True
     page = open_console(None)
     provider = Provider(api, page)
@@ -163,7 +165,7 @@ def test_sign_in_after_a_wrong_account_lets_the_user_choose_one(open_console, ap
 
 
 @pytest.mark.parametrize("code", ["expired", "provider_refused", "unknown"])
-def test_sign_in_after_another_failure_leaves_the_choice_to_the_provider(open_console, api, code):
+def test_sign_in_after_a_different_failure_offers_no_choice_of_accounts(open_console, api, code):
     api.has_provider = True
     page = open_console(None)
     provider = Provider(api, page)
@@ -174,7 +176,7 @@ def test_sign_in_after_another_failure_leaves_the_choice_to_the_provider(open_co
     assert provider.requests == [""]
 
 
-def test_user_whose_provider_offers_no_choice_can_still_sign_in(open_console, api):
+def test_user_whose_provider_offers_no_choice_of_accounts_can_still_sign_in(open_console, api):
     api.has_provider = True
     page = open_console(None)
     provider = Provider(api, page)
@@ -184,7 +186,7 @@ def test_user_whose_provider_offers_no_choice_can_still_sign_in(open_console, ap
     page.route("**/provider?choose_account=1", lambda route: route.fulfill(status=204))
     with page.expect_response("**/provider?choose_account=1"):
         page.get_by_role("link", name=CONTINUE).click()
-    # The next sign-in offers no choice, so the page no longer promises it.
+    # The next sign-in offers no choice of accounts, so the page no longer promises a choice.
     expect(page.get_by_role("alert")).to_have_count(0)
     page.get_by_role("link", name=CONTINUE).click()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -296,7 +298,7 @@ def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console
     page.get_by_role("link", name="Continue with company account").click()
     expect(page.locator(".live")).to_contain_text("Live")
     assert "console.sign-in" not in page.evaluate("Object.keys(sessionStorage)")
-    # An identity provider's portal may begin a sign-in.
+    # A sign-in that begins in an identity provider's portal is not accepted.
     other = open_console(None, path="/provider", context=page.context)
     expect(other.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
     expect(other.get_by_role("link", name="Continue with company account")).to_be_visible()
@@ -546,7 +548,9 @@ def test_expired_session_keeps_the_typed_text_and_continues_after_a_sign_in(open
     expect(rows(page)).to_have_count(1)
 
 
-def test_expired_session_is_renewed_silently_by_the_provider_once(open_console, api):
+def test_expired_session_is_renewed_silently_until_the_provider_requires_a_sign_in(
+    open_console, api
+):
     api.has_provider = True
     first, second = token(name="first"), token(name="second")
     page = open_console(first)
@@ -862,7 +866,9 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
         assert "Marta" not in each.content()
 
 
-def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_console, api):
+def test_tab_on_a_different_page_is_cleared_when_the_user_returns_after_a_sign_out(
+    open_console, api
+):
     api.offer("Marta")
     user_token = token()
     page = open_console(user_token)
@@ -894,8 +900,8 @@ def test_page_restored_from_the_back_forward_cache_detects_a_sign_out(open_conso
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
-    # Chromium never caches a page that holds a lock. A page gets no storage events for its own
-    # changes, so only `pageshow` can make it notice the sign-out.
+    # Chromium does not cache a page that holds a lock, so the test dispatches `pageshow`. Only this
+    # event can reveal the sign-out, because a page gets no storage events for its own changes.
     page.evaluate(
         """() => {
           localStorage.setItem("console.sign-out", 1);

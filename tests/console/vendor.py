@@ -1,7 +1,7 @@
 """Rebuilds the console's copies of npm packages: `python -m tests.console.vendor`.
 
-The copy is one ES module. Each package is wrapped in a function that returns its
-exports, so that the package's short names stay local to the function.
+The packages are combined into one ES module. Each package is wrapped in a function that returns
+the package's exports, so the package's short names stay local to the function.
 """
 
 import io

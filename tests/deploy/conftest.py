@@ -145,7 +145,7 @@ def emulator_python(tmp_path_factory):
 
 
 def create_venv(folder, *requirements):
-    """Create a virtual environment with these packages; return the path of its Python."""
+    """Create a virtual environment with *requirements*; return the path of its Python."""
     python = folder / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
@@ -159,7 +159,7 @@ def create_venv(folder, *requirements):
 
 @pytest.fixture
 def account_concurrency():
-    """The account's limit on concurrent executions. By default, this is Lambda's own default."""
+    """The account's limit on concurrent executions. Lambda's default is 1,000."""
     return 1_000
 
 

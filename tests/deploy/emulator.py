@@ -80,7 +80,7 @@ def find_stacks_by_resource(stacks, handlers):
 
 
 def search_backward(logs):
-    """Make FilterLogEvents return the newest lines first, if the request asks for this order.
+    """Make FilterLogEvents return the newest lines first, if the request specifies this order.
 
     ministack ignores the order and JSON filter patterns. It applies the limit to the oldest lines,
     so this function sets the highest limit in these requests.

@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 60
 
 @contextmanager
 def serving(emulator_url, region, folder):
-    """Run the proxy; yield the environment variables for programs that use it."""
+    """Run the proxy; yield environment variables that make programs use the proxy."""
     domain = f"execute-api.{region}.amazonaws.com"
     certificate = make_certificate(f"*.{domain}", folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -19,7 +19,7 @@ NOW = 1_790_000_020_000
 """Epoch ms at which the last item was stored."""
 
 VERSION = "8aa3165"
-"""The version that /health of the old stage returns."""
+"""The version that the old stage returns at /health."""
 
 # The code of the old functions does not matter, because an upgrade replaces it.
 OLD_CODE = f"""

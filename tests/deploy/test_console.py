@@ -88,7 +88,7 @@ def test_agent_and_supervisor_use_the_console_below_the_stages_path(
 
 
 def post_forged(url, twilio):
-    """Post a callback with a well-formed signature that Twilio did not make."""
+    """Post a callback with a well-formed signature that Twilio did not create."""
     headers = {"X-Twilio-Signature": "x" * 28}
     response = requests.post(url, data=callback_parameters(twilio), headers=headers, timeout=30)
     assert response.status_code == 403

@@ -128,7 +128,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
         "logs", "--stage", STAGE
     )
 
-    # Deploying a different version from a checkout without Chalice's record keeps the URL.
+    # The URL stays the same if a checkout without Chalice's record deploys a different version.
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink()
     checkout.change_version("9.9.9")
     assert deploy(checkout)["url"] == url

@@ -33,7 +33,8 @@ RECORDER = Path(__file__).with_name("recorder")
 _ACTIONS = {
     # Operations whose IAM action has a different name or needs an additional permission.
     ("s3", "ListObjectVersions"): ["s3:ListBucketVersions"],
-    ("s3", "GetObject"): ["s3:GetObject", "s3:ListBucket"],  # 404 instead of 403 for missing keys
+    # Without s3:ListBucket, S3 returns 403 instead of 404 for a missing key.
+    ("s3", "GetObject"): ["s3:GetObject", "s3:ListBucket"],
 }
 
 _SERVICES = {"monitoring": "cloudwatch"}

@@ -152,7 +152,7 @@ def test_every_command_on_the_aws_pages_succeeds(account, open_page):
 
     account.record_reservation()
     operations = open_page("operations.md", replacements={"WR...": RESERVATION})
-    # A definition must not change a Workspace that two stages share.
+    # `workspace plan` refuses a Workspace that two stages share, so stage prod has none meanwhile.
     operations.before = {
         "workspace plan": lambda: account.set_workspace("prod", ""),
         "rules check --stage prod": lambda: account.set_workspace(

@@ -118,7 +118,7 @@ def test_deployment_without_a_terminal_leads_to_the_first_callback(
     before = written_state(aws, new_checkout, twilio)
     assert before["subscribers"] == [EMAIL]
 
-    # The second run changes nothing, with the same variables and with none.
+    # The second run changes nothing, whether or not the variables are set.
     for shell in (variables_of(twilio), {}):
         options = ["--yes", "--alarm-email", EMAIL]
         completed = new_checkout.run(*DEPLOY, *options, **environ, **shell)
@@ -126,7 +126,7 @@ def test_deployment_without_a_terminal_leads_to_the_first_callback(
         assert completed.stderr.splitlines()[1] == "Nothing has changed."
         assert written_state(aws, new_checkout, twilio) == before
 
-    # After a removal, the URL differs, and the next deployment sets it.
+    # A deployment after a removal creates an API with a different URL and updates the Workflow.
     old = assignment_callback_url(twilio)
     new_checkout.infra("destroy", "--stage", STAGE, "--yes")
     new_checkout.infra(*DEPLOY, "--yes", **environ)

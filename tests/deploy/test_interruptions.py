@@ -58,7 +58,7 @@ def test_interrupted_first_deployment_resumes_with_the_same_api(
     assert aws.list_resources()["rules"] == [f"{NAME}-sweep-event"]
 
 
-def test_record_that_names_an_unknown_api_is_ignored(aws, checkout, deployed_api_id):
+def test_record_of_an_unknown_api_is_ignored(aws, checkout, deployed_api_id):
     delete_record(aws, checkout)
     record = checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json"
     record.write_text(

@@ -26,7 +26,7 @@ CONCURRENCY = 10
 SECONDS = 40
 CALLBACKS_PER_SECOND = 4
 EVENT_TYPES = ("created", "accepted", "wrapup", "completed")
-"""Events of each Reservation. TaskRouter therefore posts four events per assignment callback."""
+"""Events for each Reservation. TaskRouter therefore posts four events per assignment callback."""
 MAX_P99_SECONDS = 1.0
 MAX_MEASUREMENTS = 3
 """Maximum number of measurements. Other programs on the machine may slow down executions and
@@ -43,8 +43,8 @@ API_CLIENTS = {
     "GET /reservations": 10,
 }
 CONSOLES = {"GET /overview": 20, "GET /console": 5, "GET /activities": 1}
-"""Requests per second by route. All rates exceed a new account's throttles. The consoles of 60
-agents send 20 polls per second."""
+"""Requests per second by route. All rates exceed a new account's throttling limits. The consoles of
+60 agents send 20 polls per second."""
 
 AGENT = f"WK{0xA:032x}"
 """The Worker whose consoles send requests. The callbacks are about a different Worker, because an
@@ -136,7 +136,7 @@ class Api:
                 assert list(pool.map(self._invoke, [event] * running)) == [404] * running
 
     def _invoke(self, event):
-        """Return the result of the first attempt without a 503, or of the last attempt."""
+        """Return the status of the first attempt without a 503, or of the last attempt."""
         for _ in range(MAX_ATTEMPTS):
             response = self._aws.client("lambda").invoke(
                 FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)
@@ -233,7 +233,7 @@ async def measure(api, twilio):
         await api.post_callbacks(
             session, reservation_sids(0x8_0000), 1 / CALLBACKS_PER_SECOND, WorkerSid=AGENT
         )
-        # The app looks up unrecorded Reservations in TaskRouter, so these requests also wait.
+        # The app looks up unrecorded Reservations in TaskRouter, so requests about them also wait.
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
             first = number * 0x10_0000

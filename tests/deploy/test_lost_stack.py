@@ -218,7 +218,7 @@ def test_table_of_another_stack_is_not_adopted(aws, prepared_checkout):
     prepared_checkout.infra("prepare", "--stage", STAGE)
 
 
-def test_tables_of_a_stage_in_another_checkout_are_kept(aws, prepared_checkout):
+def test_removal_of_a_copied_stage_keeps_the_tables_of_the_original_stage(aws, prepared_checkout):
     with edit_config(prepared_checkout.folder) as config:
         stages = config["stages"]
         copied = json.dumps(stages.pop(STAGE)).replace(f'"{STAGE}"', '"copy"')

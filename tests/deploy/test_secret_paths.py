@@ -1,4 +1,4 @@
-"""After a secret segment is added to the callback paths, API Gateway rejects other paths."""
+"""After callback paths get a secret segment, API Gateway rejects other callback paths."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -149,7 +149,7 @@ def test_signal_to_make_or_its_process_group_ends_the_deployment(
 
 
 @pytest.mark.parametrize("kill", [os.kill, os.killpg])
-def test_killed_deployment_stops_and_leaves_a_lock_that_names_its_host(aws, checkout, proxy, kill):
+def test_killed_deployment_stops_and_leaves_a_lock_with_its_host_name(aws, checkout, proxy, kill):
     interrupted = interrupt(
         checkout,
         proxy,

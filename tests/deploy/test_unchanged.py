@@ -51,7 +51,7 @@ def test_unchanged_stage_is_not_deployed_again(aws, checkout, url):
     assert completed.stdout == f"{url}/assignment_callback\n"
     assert deployed_state(aws) == before
 
-    # A plain `chalice deploy` cannot be mistaken for a complete deployment.
+    # After a plain `chalice deploy`, `infra deploy` deploys the stage again.
     assert checkout.chalice("deploy", "--stage", STAGE).returncode == 0
     assert UNCHANGED not in checkout.run("deploy", "--stage", STAGE).stderr
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.docs_runner.pages import ROOT
 
-# Without this option, curl exits with 0 even if the HTTP status is 400 or higher, so a failed
+# Without --fail-with-body, curl exits with 0 even if the HTTP status is 400 or higher, so a failed
 # request would go unnoticed.
 CURL = '#!/bin/sh\nexec {curl} --fail-with-body "$@"\n'
 MARKER_FILES = (".uv", ".requirements-deploy", ".requirements-run", ".requirements-dev")

@@ -105,7 +105,7 @@ def _split_session(block: Block) -> Iterator[Command]:
 def _continues(text: str) -> bool:
     """Return whether the command continues on the next line.
 
-    This is the case after a backslash or within quotation marks.
+    A command continues after a backslash and within quotation marks.
     """
     if text.endswith("\\"):
         return True
