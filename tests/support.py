@@ -79,7 +79,7 @@ def make_event(remote: RemoteReservation, status: Status, **overrides: Any) -> R
 
 
 class FakeTaskRouter:
-    """A fake TaskRouter that stores Reservations, applies updates and fails on request.
+    """A fake TaskRouter that stores Reservations, applies updates and raises injected errors.
 
     Attributes:
         answers_calls: Whether the Worker answers each call, which accepts the Reservation.
@@ -283,8 +283,8 @@ def make_reconciliation_due(store: DynamoReservationStore, now: int) -> None:
 def backdate_reconciliation(client: Any, state_table: str, now: int) -> None:
     """Make all parts of the reconciliation due at *now* (epoch ms).
 
-    Each part moves back only as far as necessary, because the sweep would otherwise have to read
-    many windows of Events.
+    The progress of each part moves back only as far as necessary, because the sweep would otherwise
+    have to read many windows of Events.
     """
     key = {"id": {"S": JOB}}
     item = client.get_item(TableName=state_table, Key=key, ConsistentRead=True).get("Item", {})

@@ -1,4 +1,4 @@
-"""Tests of the benchmark harness. Times depend on the machine, so tests check only a minimum."""
+"""Tests of the benchmark harness. Times depend on the machine, so only minimums are checked."""
 
 import json
 import os
@@ -235,7 +235,7 @@ def test_function_that_refuses_the_request_is_not_measured(app: Program) -> None
         costs.measure_function(SITE_PACKAGES, other_account, "callback", Usage(), 1)
 
 
-def test_own_cpu_time_of_an_accept_is_measured() -> None:
+def test_cpu_time_of_an_accept_in_this_process_is_measured() -> None:
     assert accepts.time_own_ms(1) > 0
 
 
@@ -247,7 +247,8 @@ def test_lists_cost_the_same_in_a_larger_table_and_sweeps_are_measured() -> None
         benchmark_tables.fill(1_500)
         assert benchmark_tables.measure_lists() == lists
 
-    # One request for TaskRouter's statistics, and three queries for the hours that can change.
+    # In addition to the checks, the sweep sends one request for TaskRouter's statistics and three
+    # queries for the hours that can change.
     assert (requests, usage.requests["query"]) == (8 + 1, 3 + 3)
     assert all(lists[name].read_units > 0 for name in lists)
 
@@ -260,8 +261,8 @@ def test_statistics_cost_the_same_in_a_larger_table() -> None:
         assert benchmark_tables.measure_statistics() == usages
 
     swept, requested = usages.values()
-    # Three queries for due Reservations, and three for hours. One update fails, because
-    # reconciliation is not due.
+    # Three queries read due Reservations, and three read the hours that can change. One update
+    # fails, because the reconciliation is not due.
     assert swept.requests == {
         "query": 6,
         "get_item": 1,
@@ -326,7 +327,8 @@ def test_dynamodb_usage_of_each_request_is_measured() -> None:
         assert log_bytes > 100
     assert [name for name, *_ in measured][1:3] == ["callback", "accept"]
     assert requests == {"update_item": 9}
-    # In footprint.py, the callback arrives first. The event then changes three index entries.
+    # In footprint.py, the callback arrives before the event, which then changes three index
+    # entries. This order needs five more write units.
     units = footprint.measure(over_rest=True).units.total()
     assert sum(usage.write_units for _, usage, _, _ in measured) == units - 5
 
@@ -396,7 +398,7 @@ def test_costs_of_polls_are_proportional_to_the_number_of_agents() -> None:
     assert "DynamoDB, writes" not in text
 
 
-def test_help_names_the_source_of_every_price() -> None:
+def test_help_cites_the_source_of_every_price() -> None:
     help_text = CliRunner().invoke(costs.main, ["--help"]).output
     assert help_text.count("https://aws.amazon.com/") == 8
     for name in ("--api-million", "--lambda-gb-second", "--write-million", "--dynamodb-ms"):

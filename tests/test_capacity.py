@@ -111,7 +111,7 @@ def find_limits(
     return capacity.find_limits(rest_footprint, Inputs(**inputs), over_rest=True)
 
 
-def test_page_names_the_source_of_each_limit(
+def test_page_states_the_source_of_each_limit(
     rest_footprint: Footprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (sources,) = re.findall(r"\| limit \| source .*?\n\n", PAGE, re.DOTALL)
@@ -132,7 +132,7 @@ def test_throttles_depend_on_concurrency_as_they_do_in_a_deployment(
     ("path", "concurrency", "rate", "rate_without_maximum"),
     [
         (PATH, 1_000, 1_000, 10_000),  # the maximum applies
-        (EVENT_PATH, 1_000, 1_000, 1_000),  # both apply
+        (EVENT_PATH, 1_000, 1_000, 1_000),  # the share equals the maximum
         (EVENT_PATH, 4_000, 1_000, 4_000),
         (ACCEPT_PATH, 1_000, 14.33, 14.33),  # the share applies
         (ACCEPT_PATH, 3_500, 50, 50),

@@ -129,7 +129,7 @@ def test_error_for_an_unparsable_url_explains_the_format(url: str) -> None:
         ("https:x.y", "must be an http or https URL"),
     ],
 )
-def test_url_that_cannot_be_requested_is_refused(name: str, url: str, problem: str) -> None:
+def test_malformed_or_unsupported_url_is_refused(name: str, url: str, problem: str) -> None:
     with pytest.raises(config.SettingsError, match=f"^{name} {problem}"):
         config.load({**COMPLETE, name: url})
 
@@ -254,7 +254,7 @@ def test_longest_api_request_ends_before_api_gateway_times_out(budget: str) -> N
 SIGN_IN = {**COMPLETE, "OIDC_ISSUER": "https://login.example.com", "OIDC_CLIENT_ID": "console"}
 
 
-def test_sign_in_is_off_by_default_and_has_defaults() -> None:
+def test_sign_in_is_off_by_default_and_its_settings_have_defaults() -> None:
     settings = config.load(dict(COMPLETE))
     assert settings.oidc_issuer == ""
     settings = config.load(dict(SIGN_IN))
@@ -306,7 +306,7 @@ def test_issuer_requires_a_client_id_and_an_https_or_loopback_base_url() -> None
     config.load({**COMPLETE, "PUBLIC_BASE_URL": "http://calls.example.com"})
 
 
-def test_client_secret_is_not_shown_and_is_ignored_if_a_parameter_is_set() -> None:
+def test_client_secret_is_not_in_repr_and_is_ignored_if_secrets_parameter_is_set() -> None:
     environ = {**SIGN_IN, "OIDC_CLIENT_SECRET": "s3cret"}
     settings = config.load(dict(environ))
     assert settings.oidc_client_secret == "s3cret"

@@ -1,4 +1,4 @@
-"""The documentation matches the code, and its links and tables name existing files."""
+"""The documentation matches the code, and its links and tables refer to existing files."""
 
 import ast
 import re

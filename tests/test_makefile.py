@@ -30,7 +30,7 @@ def dry_run(*targets, path=os.environ["PATH"]):
 
 
 def test_every_variable_is_defined():
-    # An undefined list of prerequisites would skip the installation without an error.
+    # If a list of prerequisites is undefined, make skips the installation without an error.
     _, warnings = dry_run(*TARGETS)
 
     assert "undefined variable" not in warnings

@@ -11,13 +11,13 @@ LIMITS = {
     # botocore's client, within a total time limit.
     "assignment callback": (50, 14),
     # In addition, `http_client.py` limits the size of TaskRouter's responses. Without this
-    # service's own HTTP clients, the path has 50 functions in 13 files. Two of the
-    # functions read the delivery of the callback and the last claim (ADR 52).
+    # service's own HTTP clients, the path would have 50 functions in 13 files. Two functions parse
+    # the recorded delivery of the callback and the last claim (ADR 52).
     "accept over REST": (64, 16),
     # `indexes.py`, `waiting.py`, `requirements.py` and the dependencies of expressions make the
     # cost of routing independent of the number of waiting Tasks (32 functions). `history.py`
-    # records the data from which statistics are computed. `task_queues.py` moves Tasks, including
-    # transferred Tasks.
+    # records the data from which statistics are computed. `task_queues.py` moves Tasks between
+    # TaskQueues, for example during a transfer.
     "Task, callback, accept in the simulator": (145, 29),
 }
 LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ switches back$", re.MULTILINE)

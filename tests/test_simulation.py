@@ -88,7 +88,8 @@ def test_limits_of_taskrouter_are_not_exceeded(scenario: Scenario) -> None:
 @given(scenarios)
 def test_doubled_concurrency_does_not_leave_more_reservations_due(scenario: Scenario) -> None:
     limits = replace(UNLIMITED, latency_ms=scenario.taskrouter.latency_ms)
-    # With more concurrency, the reconciliation records more lost Reservations, which become due.
+    # This scenario loses no events. Otherwise, with more concurrency, the reconciliation would
+    # record more lost Reservations, which would become due.
     scenario = replace(scenario, taskrouter=limits, rate=scenario.rate * 40, lost_events=0.0)
     more = replace(scenario, concurrency=2 * scenario.concurrency)
     left, left_with_more = (

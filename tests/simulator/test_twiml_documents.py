@@ -19,7 +19,7 @@ def test_invalid_twiml_is_rejected(text):
 
 
 @given(st.binary() | st.text().map(lambda text: f"<Response>{text}</Response>".encode()))
-def test_any_document_parses_or_raises_twiml_error(body):
+def test_parser_returns_verbs_or_raises_twiml_error(body):
     with contextlib.suppress(TwimlError):
         assert isinstance(parse(body), tuple)
 

@@ -197,7 +197,7 @@ def test_events_may_be_list_or_separated_by_commas(name, parameter, events, code
         ("conference", "from", 40141),
     ],
 )
-def test_contact_may_have_up_to_500_characters_without_spaces(name, parameter, code):
+def test_contact_has_at_most_500_characters_and_no_spaces(name, parameter, code):
     assert_valid(name, **{parameter: "x"})
     assert_valid(name, **{parameter: "x" * 500})
     assert_invalid(name, code, parameter, "a b", 7)
@@ -302,7 +302,7 @@ def test_conference_after_reservation_timeout_emits_general_error_code():
         ("conference", {"outbound_to": PHONE, "to": PHONE}, None),
     ],
 )
-def test_instruction_requires_call_in_task_attributes(name, attributes, message):
+def test_instruction_requires_task_attributes_about_the_call(name, attributes, message):
     simulation, _, reservation = simulate_reservation({"selected_language": "es", **attributes})
     respond(simulation, reservation, name, to=WORKER_NUMBER)
     found = [item.message for item in simulation.effects if isinstance(item, Alert)]

@@ -183,7 +183,7 @@ def read_statistics(workspace, worker, workflow, queue):
 
 
 class JsonBody(dict):
-    """A JSON body with the method that Twilio's SDK calls. Only one operation receives JSON."""
+    """A JSON body with the `to_dict` method that Twilio's SDK calls."""
 
     def to_dict(self):
         return dict(self)
@@ -270,7 +270,7 @@ def test_parameters_of_every_operation_match_twilios_description(description, me
     declared, lists = ROUTES[path][method].parameters, ROUTES[path][method].lists
     described = described_parameters(description, method, path)
     if path.endswith("/TaskQueues/RealTimeStatistics"):
-        # Only https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics names the parameter.
+        # Only https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics documents QueueSids.
         described["QueueSids"] = {"type": "array"}
     assert set(declared) == set(described)
     assert set(lists) == {

@@ -106,7 +106,7 @@ def test_setting_keeps_task_at_target_after_reservation_timeout():
     assert simulation.queue_name(task) == "One"
 
 
-def test_rejected_task_skips_timed_out_targets():
+def test_task_skips_timed_out_targets_after_rejection():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10}),
     )

@@ -166,7 +166,7 @@ def test_error_names_unknown_event_types():
     ],
     ids=range(8),
 )  # fmt: skip
-def test_task_without_valid_target_is_rejected(center, options, message):
+def test_task_with_missing_or_invalid_parameter_is_rejected(center, options, message):
     for queue in center.workspace.queues.values():
         queue.target_workers = "1 == 2"
     sids = {

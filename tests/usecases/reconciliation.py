@@ -21,12 +21,12 @@ PARTS = ["tasks", *EVENT_PARTS]
 
 
 class RecordingTaskRouter(FakeTaskRouter):
-    """Records the requests for lists.
+    """A fake TaskRouter that records the requests for lists.
 
     Attributes:
         requests: ``("tasks",)``, ``("list", task_sid)`` and ``("events", part, since, until)``,
             with times in ms since END.
-        failing: the parts whose list fails.
+        failing: the parts whose requests for lists fail.
         reserved_tasks: the SIDs of reserved Tasks without pending Reservations.
         events_without_time: the Events that are listed without a time, by part.
     """

@@ -110,7 +110,7 @@ def test_workflow_timeout_applies_once_callback_reports_the_workflow(service: Se
     assert service.record(remote).expires_at == NOW - 5_000 + 300_000
 
 
-def test_callback_after_decision_is_answered_without_second_write_if_first_is_slow(
+def test_callback_after_decision_is_answered_without_second_write_if_first_write_is_slow(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = service.taskrouter.add()
@@ -125,7 +125,7 @@ def test_callback_after_decision_is_answered_without_second_write_if_first_is_sl
 def test_callback_during_decision_is_not_answered_unless_recorded(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If this callback were answered, the fallback could later return a different answer."""
+    """If this callback were answered but not recorded, the fallback's answer could differ."""
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
 
@@ -143,7 +143,7 @@ def test_callback_during_decision_is_not_answered_unless_recorded(
     assert service.assign(remote, ACCEPT) == {"instruction": "accept"}
 
 
-def test_late_callback_does_not_recreate_a_record_that_was_erased_between_its_writes(
+def test_record_erased_between_the_two_writes_of_a_late_callback_is_not_recreated(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = service.taskrouter.add()

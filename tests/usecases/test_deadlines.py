@@ -1,4 +1,4 @@
-"""Open Reservations are checked no later than their next deadline; ended ones never are."""
+"""Open Reservations are checked by their next deadline; ended Reservations are never checked."""
 
 import pytest
 from hypothesis import given

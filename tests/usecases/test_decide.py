@@ -354,12 +354,12 @@ def test_unrecorded_ended_reservation_is_recorded_and_reported(
     assert service.record(remote).status is Status.TIMEOUT
 
 
-@pytest.mark.parametrize("names_task", [True, False])
-def test_unknown_reservation_raises_not_found(service: Service, *, names_task: bool) -> None:
+@pytest.mark.parametrize("with_task_sid", [True, False])
+def test_unknown_reservation_raises_not_found(service: Service, *, with_task_sid: bool) -> None:
     remote = service.taskrouter.add()
     service.taskrouter.remove(remote.reservation_sid)
 
     with pytest.raises(NotFound):
         service.accept(
-            remote, principal=SUPERVISOR, task_sid=remote.task_sid if names_task else None
+            remote, principal=SUPERVISOR, task_sid=remote.task_sid if with_task_sid else None
         )

@@ -75,7 +75,7 @@ def test_error_after_waiting_for_another_request_states_when_its_claim_expires(
     assert not service.taskrouter.calls
 
 
-def test_error_about_a_concurrent_request_names_the_status_that_is_being_set(
+def test_error_about_a_concurrent_request_states_the_status_that_is_being_set(
     service: Service, pending: RemoteReservation
 ) -> None:
     claim_for(service, pending, Status.ACCEPTED)
@@ -235,14 +235,14 @@ def test_effect_of_an_instruction_is_checked_after_15_seconds(
         (TaskRouterThrottled("429"), 30),
     ],
 )
-def test_failed_request_can_be_retried_after_the_lease_if_its_claim_cannot_be_released(
+def test_retry_of_a_failed_request_must_wait_for_a_claim_that_cannot_be_released(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
     failure: TaskRouterError,
     retry_after: int | None,
 ) -> None:
-    """A retry does not help if TaskRouter rejects the credentials."""
+    """If TaskRouter rejects the credentials, a retry is useless, and `retry_after` is None."""
     service.taskrouter.fail_before["update"] = [failure]
     monkeypatch.setattr(service.store, "release_claim", fail)
     with pytest.raises(type(failure)) as raised:

@@ -1,4 +1,4 @@
-"""Decisions on missing or unrecorded Reservations, while a phone rings, or after failures."""
+"""Decisions on missing or unrecorded Reservations, decisions while a phone rings, and failures."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_accept_can_be_retried_after_a_second_if_the_reservation_cannot_be_recor
 def lose_responses(
     service: Service, monkeypatch: pytest.MonkeyPatch, operations: dict[str, bool]
 ) -> None:
-    """Make operations of the store fail once: after (True) or before (False) they take effect."""
+    """Make each store operation fail once, after (True) or before (False) it takes effect."""
 
     def lose_response(name: str, *, is_executed: bool) -> None:
         operation = getattr(service.store, name)

@@ -193,7 +193,7 @@ def test_request_is_not_sent_if_the_reservation_was_found_too_late(
     record = service.record(remote)
     assert (record.claim, record.instruction_sent) == (None, None)
     assert service.taskrouter.calls == {"list": 1, "fetch": 1}
-    # The Reservation is recorded, but not claimed again.
+    # After the fetch, the Reservation is recorded, but the claim is not retried.
     assert service.clock.now - started == 2 * 1_200 + 2 * 500
 
     service.taskrouter.when_called = lambda _verb: None
@@ -227,7 +227,7 @@ _hours = count(1)
 
 
 class TaskCreation:
-    """Requests to create a Task with one key, like `/create-task`."""
+    """Requests like those to `/create-task`, all with the same idempotency key."""
 
     def __init__(self, store: DynamoReservationStore) -> None:
         # Each creation uses a different hour, because searches in the same second share a limit.

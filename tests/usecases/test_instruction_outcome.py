@@ -1,4 +1,4 @@
-"""A response states that an instruction was sent only if the service knows that it was sent.
+"""Responses report an instruction as sent only if the service knows that it was sent.
 
 In most tests, another client accepts the Reservation while the request with the instruction is in
 progress. The event that reports the acceptance removes the request's claim.

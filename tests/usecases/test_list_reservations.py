@@ -117,7 +117,7 @@ def test_worker_cannot_list_the_reservations_of_another_worker() -> None:
         ([900_000, 1], 1, "after 0"),
     ],
 )
-def test_page_ends_before_it_exceeds_900_000_bytes(
+def test_page_has_at_most_900_000_bytes_or_a_single_reservation(
     sizes: list[int], count: int, cursor: str
 ) -> None:
     records = [replace(RECORD, checks=number) for number in range(len(sizes))]

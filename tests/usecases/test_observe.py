@@ -111,7 +111,7 @@ def test_acceptor_is_recorded_if_event_arrives_during_accept(
 
 @pytest.mark.parametrize("target", ACHIEVED)
 @pytest.mark.parametrize("is_refused", [True, False])
-def test_history_names_the_caller_if_event_arrives_before_the_response(
+def test_event_during_update_is_attributed_to_the_caller_unless_the_update_is_refused(
     service: Service, target: Status, *, is_refused: bool
 ) -> None:
     remote = service.taskrouter.add()

@@ -1,8 +1,8 @@
 """TaskRouter executes at most one instruction that calls a phone, even if responses are lost.
 
 A rule may answer a callback with an instruction that calls a phone, and an accept request may
-contain another instruction. If DynamoDB fails, the fallback is answered without being recorded. A
-response claims that an instruction was sent only if TaskRouter executed the instruction.
+contain another instruction. If DynamoDB fails, the fallback is answered without being recorded.
+Responses report an instruction as sent only if TaskRouter executed the instruction.
 """
 
 import itertools
@@ -213,16 +213,16 @@ def test_instruction_is_sent_if_no_phone_call_was_withheld_during_a_failed_decis
 @pytest.mark.parametrize("name", sorted(RINGING))
 @pytest.mark.parametrize("place", ["rule", "default", "unreadable"])
 def test_rules_may_call_a_phone_if_any_answer_does(name: str, place: str) -> None:
-    ringing = INSTRUCTION_TYPES[name]
+    instruction_type = INSTRUCTION_TYPES[name]
     rules = Rules((), Defer())
     assert not rules.may_ring
     if place == "rule":
-        rule_ = Rule("one", None, ringing, {}, {})
+        rule_ = Rule("one", None, instruction_type, {}, {})
         quiet = replace(rule_, instruction=Accept)
         assert not replace(rules, rules=(quiet,)).may_ring
         assert replace(rules, rules=(quiet, rule_)).may_ring
     else:
-        instruction = object.__new__(ringing)
+        instruction = object.__new__(instruction_type)
         assert replace(rules, **{place: instruction}).may_ring
 
 
@@ -257,7 +257,7 @@ store_failures = (
 class Scenario(RuleBasedStateMachine):
     """One Reservation, whose callback, fallback, events and accept requests arrive in any order.
 
-    TaskRouter executes the first answer that reaches it. The rules choose the same answer for each
+    TaskRouter executes the first answer that it receives. The rules choose the same answer for each
     callback for the Reservation. The sweep rejects the Reservation after 40 s.
     """
 
@@ -319,7 +319,10 @@ class Scenario(RuleBasedStateMachine):
         delivery=st.none() | deliveries,
     )
     def fail_to_accept(self, *, fault: Any, store_fails: Any, delivery: Any) -> None:
-        """Send a failing accept without an instruction, because a success would prevent ringing."""
+        """Send an accept request that has no instruction and fails.
+
+        If the request succeeded, no instruction could call a phone afterward.
+        """
         self._accept("update", fault, store_fails, delivery)
 
     @rule(elsewhere=accepts_elsewhere)
@@ -381,12 +384,14 @@ class Scenario(RuleBasedStateMachine):
         self.service.sweep()
         status = self.taskrouter.reservations[self.remote.reservation_sid].status
         if status is Status.REJECTED and not self.is_rejected:
-            assert self.count_ringing() == 0, "rejected while a phone was ringing"
+            assert self.count_instructions_that_call_a_phone() == 0, (
+                "rejected while a phone was ringing"
+            )
             self.is_rejected = True
 
     @invariant()
-    def at_most_one_instruction_rings(self) -> None:
-        assert self.count_ringing() <= 1
+    def at_most_one_instruction_calls_a_phone(self) -> None:
+        assert self.count_instructions_that_call_a_phone() <= 1
 
     @invariant()
     def sender_of_an_instruction_that_was_not_executed_is_not_the_acceptor(self) -> None:
@@ -394,9 +399,9 @@ class Scenario(RuleBasedStateMachine):
         if record and not self.has_tried_plain_accept and not self.taskrouter.instructions:
             assert record.accepted_by != SUPERVISOR.name
 
-    def count_ringing(self) -> int:
-        is_ringing = (self.answered or {}).get("instruction") in RINGING
-        return len(self.taskrouter.instructions) + is_ringing
+    def count_instructions_that_call_a_phone(self) -> int:
+        answer_calls_phone = (self.answered or {}).get("instruction") in RINGING
+        return len(self.taskrouter.instructions) + answer_calls_phone
 
 
 def _fail(_name: str) -> None:
@@ -456,4 +461,4 @@ def test_at_most_one_instruction_calls_a_phone_in_every_sequence_of_three_action
         scenario.begin(chosen)
         for name in (first, *others):
             ACTIONS[name](scenario)
-            assert scenario.count_ringing() <= 1, (first, *others)
+            assert scenario.count_instructions_that_call_a_phone() <= 1, (first, *others)

@@ -396,7 +396,7 @@ def record_lists(service: Service) -> dict[str, list[str]]:
     return listed
 
 
-def fail_to_list(service: Service, failing: Iterable[str], error: Exception) -> None:
+def make_lists_fail(service: Service, failing: Iterable[str], error: Exception) -> None:
     """Make the requests for the given lists fail: types of Events, or `tasks`."""
     list_events, list_tasks = service.taskrouter.list_events, service.taskrouter.list_reserved_tasks
     failing = set(failing)
@@ -437,7 +437,7 @@ def test_only_failed_parts_are_repeated_within_a_minute(
     ended = add_deleted_reservation(service, service.clock.now - MINUTE)
     for _ in range(failures):
         service.taskrouter = copy(taskrouter)
-        fail_to_list(service, failing, error)
+        make_lists_fail(service, failing, error)
         with suppress(SweepFailed):
             service.sweep()
         service.clock.now += MINUTE
@@ -468,10 +468,10 @@ def test_two_failed_reconciliations_delay_the_records_by_two_minutes(service: Se
     assert service.record(ended).history[0].at <= NOW + 7 * MINUTE
 
 
-@pytest.mark.parametrize("busy_seconds", [0, 1, 20, 49, 50, 55, 59, 70, 119])
+@pytest.mark.parametrize("delay_seconds", [0, 1, 20, 49, 50, 55, 59, 70, 119])
 @pytest.mark.parametrize("fault", ["failure", "crash"])
-def test_next_sweep_repeats_a_failed_run_of_a_busy_sweep(
-    service: Service, busy_seconds: int, fault: str
+def test_next_sweep_repeats_the_failed_reconciliation_of_a_slow_sweep(
+    service: Service, delay_seconds: int, fault: str
 ) -> None:
     service.sweep()
     service.clock.now += 5 * MINUTE
@@ -486,33 +486,35 @@ def test_next_sweep_repeats_a_failed_run_of_a_busy_sweep(
         ExpressionAttributeValues={":now": {"N": str(started)}},
     )
 
-    def be_busy(verb: str) -> None:
+    def delay_fetch(verb: str) -> None:
         if verb == "fetch":
-            service.clock.now += busy_seconds * 1000
+            service.clock.now += delay_seconds * 1000
 
-    service.taskrouter.when_called = be_busy
+    service.taskrouter.when_called = delay_fetch
     if fault == "crash":
         service.taskrouter.fail_before["tasks"] = [KeyboardInterrupt()]
     service.taskrouter.fail_before["events"] = [TaskRouterUnavailable("500")] * 8
     with pytest.raises((SweepFailed, KeyboardInterrupt, AssertionError)):
         service.sweep()
-    # The reconciliation precedes the checks, so a crash prevents them.
-    busy_seconds = 0 if fault == "crash" else busy_seconds
-    assert service.clock.now == started + busy_seconds * 1000
+    # The reconciliation precedes the checks, so its crash prevents the checks.
+    delay_seconds = 0 if fault == "crash" else delay_seconds
+    assert service.clock.now == started + delay_seconds * 1000
     service.taskrouter.when_called = lambda _verb: None
     service.taskrouter.fail_before.clear()
 
-    service.clock.now = started + (busy_seconds // 60 + 1) * MINUTE
+    service.clock.now = started + (delay_seconds // 60 + 1) * MINUTE
     service.sweep()
     assert service.record(ended).status is Status.COMPLETED
 
 
-def test_failed_run_of_a_long_sweep_is_not_repeated_immediately(service: Service) -> None:
+def test_failed_reconciliation_of_a_long_sweep_is_not_repeated_immediately(
+    service: Service,
+) -> None:
     """A sweep may take longer than a minute if `lambda_timeout` is longer."""
-    for busy_seconds in (0, 49, 60, 109, 180):
+    for delay_seconds in (0, 49, 60, 109, 180):
         make_reconciliation_due(service.store, service.clock.now)
         budget = RunBudget(service.clock, lambda: 60_000)
-        service.clock.now += busy_seconds * 1000
+        service.clock.now += delay_seconds * 1000
         collaborators = make_collaborators(service.store, service.taskrouter, service.clock)
         service.taskrouter.fail_before["tasks"] = [TaskRouterUnavailable("500")]
         assert None in reconcile(collaborators, budget, map)
@@ -604,7 +606,7 @@ def test_unreadable_event_fails_sweep_but_does_not_block_other_events(
     assert service.sweep()["ok"] is True
 
 
-def test_reserved_task_that_has_ended_is_not_a_failure(service: Service) -> None:
+def test_ended_task_in_the_list_of_reserved_tasks_causes_no_failure(service: Service) -> None:
     remote = service.taskrouter.add()
     service.taskrouter.fail_before["list"] = [TaskRouterNotFound("404")]
     report = service.sweep()

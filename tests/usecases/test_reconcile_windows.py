@@ -227,13 +227,13 @@ def test_part_is_due_five_minutes_after_its_last_finished_run(
     progress: dict[str, int],
     requested: list[str],
 ) -> None:
-    """An earlier version saved a single progress value for all Event types."""
+    """An earlier version saved a single progress value, which applies to all parts."""
     save_progress(service, progress)
     run(service)
     assert sorted({request[0] for request in taskrouter.requests}) == requested
 
 
-def test_tasks_without_saved_progress_are_due_immediately(
+def test_tasks_part_without_saved_progress_is_due_immediately(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     save_progress(service, dict.fromkeys(["", *EVENT_PARTS], -299_999))

@@ -107,7 +107,7 @@ def test_callback_creates_a_complete_record(
     assert service.record(remote).accepted_by == accepted_by
 
 
-def test_rule_is_not_named_if_it_did_not_determine_the_answer(service: Service) -> None:
+def test_result_omits_a_rule_that_did_not_determine_the_answer(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote)
     broken = replace(RULES, failures=("rules: x",))
@@ -181,7 +181,7 @@ def test_change_is_recorded_with_the_time_of_the_event_even_if_the_event_is_late
 @pytest.mark.parametrize(
     ("callback_ms", "arrival_ms", "changed_ms"), [(300, 700, 700), (300, 5_000, 999)]
 )
-def test_change_in_whole_seconds_is_not_earlier_than_the_callback(
+def test_change_reported_in_whole_seconds_is_not_recorded_before_the_callback(
     service: Service, callback_ms: int, arrival_ms: int, changed_ms: int
 ) -> None:
     remote = service.taskrouter.add()
@@ -246,7 +246,7 @@ def test_creation_time_comes_from_the_created_event_in_any_order_of_arrival(
     assert record.worker_name == "Alice"
 
 
-def test_event_without_a_workflow_keeps_the_timeout_of_the_callback(service: Service) -> None:
+def test_event_without_a_workflow_keeps_the_expiry_set_by_the_callback(service: Service) -> None:
     remote = service.taskrouter.add()
     service.deadlines = replace(DEADLINES, by_workflow={WORKFLOW: 90})
     service.assign(remote)
@@ -260,7 +260,7 @@ def test_event_without_a_workflow_keeps_the_timeout_of_the_callback(service: Ser
 @pytest.mark.parametrize(
     ("status", "at"), [(Status.PENDING, None), (Status.ACCEPTED, CREATED), (Status.PENDING, NOW)]
 )
-def test_other_events_keep_the_creation_time(
+def test_event_that_reports_no_earlier_creation_keeps_the_creation_time(
     service: Service, status: Status, at: int | None
 ) -> None:
     remote = service.taskrouter.add()

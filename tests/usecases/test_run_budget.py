@@ -170,7 +170,7 @@ def test_failure_ends_the_run_if_all_other_steps_would_fail(
     assert budget.reasons == ([] if error is BadRequest else ["why"])
 
 
-def test_failures_are_counted_by_code_with_their_first_three_distinct_reasons() -> None:
+def test_failures_are_counted_by_code_and_the_first_three_distinct_reasons_are_kept() -> None:
     budget, _ = make_budget()
     for reason in ("a", "b", "a", "c", "d", "b"):
         budget.count_failure(TaskRouterUnavailable(reason))

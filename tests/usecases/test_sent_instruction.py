@@ -61,7 +61,7 @@ def make_record_with_instruction(
         ),
     ],
 )
-def test_instruction_is_known_to_be_sent_if_confirmed(
+def test_instruction_is_known_to_be_sent_only_if_confirmed(
     answer: dict[str, Any] | None, record: Reservation, *, expected: bool
 ) -> None:
     assert is_known_to_be_sent(answer, record) is expected
@@ -189,7 +189,7 @@ def test_retry_after_an_unknown_outcome_waits_for_the_claim_or_the_next_check(
         (LATER, "Accept the Reservation without an instruction."),
     ],
 )
-def test_advice_names_the_time_at_which_another_claim_expires(until: int, advice: str) -> None:
+def test_advice_includes_a_delay_only_while_another_claim_lasts(until: int, advice: str) -> None:
     with pytest.raises(AnswerUnknown) as unknown:
         require_answer(CLAIM, replace(UNANSWERED, claim=replace(CLAIM, until=until)), now=LATER)
     assert unknown.value.message.endswith(f"may have called a phone. {advice}")
