@@ -192,9 +192,9 @@ def _add_from_operator(
 def _ask_for_account(stage: Stage, values: dict[str, str], missing: list[str]) -> None:
     if {_ACCOUNT, *_SECRETS} & {*missing}:
         click.echo(
-            f"Stage {stage.name} needs your Twilio account. Twilio's Console shows the account SID "
-            "and the auth token on its first page. Create a standard API key under Account > API "
-            "keys & tokens.",
+            f"Stage {stage.name} needs access to your Twilio account. Twilio's Console shows the "
+            "account SID and the auth token on its first page. Create a standard API key under "
+            "Account > API keys & tokens.",
             err=True,
         )
     for name, question in (
