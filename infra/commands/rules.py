@@ -125,20 +125,21 @@ def _captured_callback(source: str) -> Form:
         raise OperatorError(
             f"{source} is neither a Reservation SID nor a readable file."
         ) from error
+    name = "Standard input" if source == "-" else source
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise OperatorError(f"{source} is UTF-16. Save the file as UTF-8.")
+        raise OperatorError(f"{name} is UTF-16 text. Convert it to UTF-8.")
     if not body.startswith(b"{"):
         form = Form.parse(body)
         if body.startswith((b"[", b'"')) or b"=" not in body:
-            raise OperatorError(f"{source} contains neither a form nor a JSON object.")
+            raise OperatorError(f"{name} contains neither a form nor a JSON object.")
         return form
     try:
         return _form_of(read_facts(body.decode())[0])
     except (JsonError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{source} must contain a form or a JSON object: {error}.") from error
+        raise OperatorError(f"{name} must contain a form or a JSON object: {error}.") from error
     except RecursionError as error:
         raise OperatorError(
-            f"{source} contains attributes that are nested too deeply. Write the attributes as a "
+            f"{name} contains attributes that are nested too deeply. Write the attributes as a "
             "string, as TaskRouter does."
         ) from error
 

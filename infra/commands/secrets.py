@@ -109,7 +109,7 @@ def _verify(stage: Stage, entered: Secrets) -> None:
         first.fetch_workflow()
     except OperatorError as error:
         raise OperatorError(
-            f"The secrets are not stored. {error} To store unverified secrets, add the option "
+            f"The secrets were not stored. {error} To store unverified secrets, add the option "
             "--no-verify"
         ) from error
     for workspace in remaining:

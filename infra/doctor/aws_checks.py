@@ -115,7 +115,7 @@ def _check_logs(subject: Subject) -> str:
         if name not in by_name:
             raise OperatorError(f"There is no log group {name}. {_redeploy(subject)}")
         if (actual := by_name[name].get("retentionInDays")) != days:
-            period = f"{actual} days" if actual else "unlimited"
+            period = "unlimited" if not actual else f"{actual} day{'s' * (actual > 1)}"
             raise OperatorError(
                 f"The retention of the log group {name} is {period}, not {days} days. Run: aws "
                 f"logs put-retention-policy --log-group-name {name} --retention-in-days {days}"

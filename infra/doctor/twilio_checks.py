@@ -115,6 +115,7 @@ def find_wrong_timeouts(
         base_url: The URL in front of the routes.
     """
     timeouts, default = settings.reservation_timeouts_by_workflow, "RESERVATION_TIMEOUT_SECONDS"
+    by_workflow = "RESERVATION_TIMEOUTS_BY_WORKFLOW"
     by_sid = {workflow.sid: workflow for workflow in workflows}
     for sid, workflow in by_sid.items():
         expected = timeouts.get(sid, settings.reservation_timeout_seconds)
@@ -123,13 +124,13 @@ def find_wrong_timeouts(
             *timeouts,
         ) or connection.posts_to_deployment(workflow, base_url)
         if is_ours and workflow.task_reservation_timeout != expected:
-            setting = "RESERVATION_TIMEOUTS_BY_WORKFLOW" if sid in timeouts else default
+            setting = f"the value in {by_workflow}" if sid in timeouts else default
             yield (
                 f"Reservations of the Workflow {workflow.friendly_name} ({sid}) time out after "
                 f"{workflow.task_reservation_timeout} s, but {setting} is {expected}"
             )
     for sid in timeouts.keys() - by_sid.keys():
-        yield f"RESERVATION_TIMEOUTS_BY_WORKFLOW contains {sid}, which is not in the Workspace"
+        yield f"{by_workflow} contains {sid}, which is not in the Workspace"
 
 
 def _check_reservations(subject: Subject) -> str:
@@ -155,12 +156,12 @@ def _check_reservations(subject: Subject) -> str:
     )
     if missing:
         raise OperatorError(
-            f"{len(missing)} of {checked} pending Reservations{note} are not recorded: "
+            f"There is no record of {len(missing)} of {checked} pending Reservations{note}: "
             f"{', '.join(missing[:_MAX_SHOWN])}. The callback did not arrive. The sweep records "
             "such Reservations within six minutes; see the runbook 'callbacks fail' in "
             "docs/operations.md."
         )
-    return f"{checked} pending Reservations, all recorded{note}"
+    return f"pending Reservations: {checked}, all recorded{note}"
 
 
 CHECKS = (

@@ -66,7 +66,7 @@ def refuse_unplanned(plan: Plan, confirmed: Plan) -> None:
     if unplanned:
         raise OperatorError(
             "The Workspace was created, and nothing else was changed, because TaskRouter created "
-            "it with resources that the plan did not expect. Not in the plan: "
+            "it with unexpected resources. These changes were not in the plan: "
             f"{', '.join(unplanned)}. Make a new plan and apply it."
         )
 

@@ -116,12 +116,12 @@ PROBLEMS = {
         "state_table",
         "AWS returned ResourceNotFoundException for DescribeTable",
     ),
-    "lost index": (
+    "missing index": (
         lambda s: replace_index(s, by_hour=None),
         "reservations_table",
         "keys or indexes of the table",
     ),
-    "other projection": (
+    "different projection": (
         lambda s: replace_index(s, by_hour={"Projection": {"ProjectionType": "KEYS_ONLY"}}),
         "reservations_table",
         "keys or indexes of the table",
@@ -135,7 +135,7 @@ PROBLEMS = {
         "table_settings",
         "--time-to-live-specification Enabled=true,AttributeName=ttl",
     ),
-    "other expiry": (
+    "TTL on another attribute": (
         lambda s: table(
             s,
             "update_time_to_live",
@@ -153,12 +153,12 @@ PROBLEMS = {
         "table_settings",
         "has no point-in-time recovery",
     ),
-    "no protection": (
+    "no deletion protection": (
         lambda s: table(s, "update_table", DeletionProtectionEnabled=False),
         "table_settings",
         "--deletion-protection-enabled",
     ),
-    "provisioned": (
+    "provisioned capacity": (
         lambda s: table(
             s,
             "update_table",
@@ -178,68 +178,68 @@ PROBLEMS = {
         "api_key",
         "The API key must be a standard key of this account",
     ),
-    "second API key": (
+    "wrong second API key": (
         lambda s: s.store_secrets(
             api_keys={s.twilio.api_key_sid: s.twilio.api_key_secret, "SK" + "0" * 32: "wrong"}
         ),
         "api_key_scope",
         f"Twilio refused the API key SK{'0' * 32}",
     ),
-    "restricted to Tasks": (
+    "API key without access to Events": (
         lambda s: s.twilio.fault("request", "error", status=403, path="*/Events*"),
         "api_key_scope",
         "must not be revoked or restricted",
     ),
-    "restricted to Events": (
+    "API key without access to Tasks": (
         lambda s: s.twilio.fault("request", "error", status=403, path="*/Tasks"),
         "api_key_scope",
         "must not be revoked or restricted",
     ),
     "old auth token": (revoke_auth_token, "auth_token", "the stage refuses all callbacks"),
-    "other Workspace": (
+    "missing Workspace": (
         lambda s: s.set(TWILIO_WORKSPACE_SID="WS" + "0" * 32),
         "workspace",
         f"has no Workspace WS{'0' * 32}",
     ),
-    "other Workflow": (
+    "missing Workflow": (
         lambda s: s.set(TWILIO_WORKFLOW_SID="WW" + "0" * 32),
         "workflow",
         f"has no Workflow WW{'0' * 32}",
     ),
-    "assignment URL": (
+    "wrong assignment URL": (
         lambda s: s.workflow.update(assignment_callback_url=URL),
         "callback_urls",
         f"Workflow, assignment callback: {URL} -> ",
     ),
-    "fallback URL": (
+    "missing fallback URL": (
         lambda s: s.workflow.update(fallback_assignment_callback_url=""),
         "callback_urls",
         "Workflow, fallback: none -> ",
     ),
-    "event URL": (
+    "wrong event URL": (
         lambda s: s.workspace.update(event_callback_url=URL),
         "callback_urls",
         f"Workspace, event callback: {URL} -> ",
     ),
-    "event filter": (
+    "incomplete event filter": (
         lambda s: s.workspace.update(events_filter="reservation.created,task.created"),
         "event_filter",
         "excludes reservation.accepted, ",
     ),
-    "timeout": (
+    "wrong timeout": (
         lambda s: s.workflow.update(task_reservation_timeout=1199),
         "timeouts",
         "time out after 1199 s, but RESERVATION_TIMEOUT_SECONDS is 1200",
     ),
-    "timeout of another Workflow": (
+    "wrong timeout of another Workflow": (
         lambda s: add_workflow(s, f"{s.base_url}/assignment_callback?a=1#rc=2"),
         "timeouts",
         "time out after 90 s, but RESERVATION_TIMEOUT_SECONDS is 1200",
     ),
-    "timeout by Workflow": (
+    "wrong timeout by Workflow": (
         lambda s: add_workflow(s, "", RESERVATION_TIMEOUTS_BY_WORKFLOW='{"SID": 91}'),
         "timeouts",
-        "time out after 90 s, but RESERVATION_TIMEOUTS_BY_WORKFLOW is 91",
+        "time out after 90 s, but the value in RESERVATION_TIMEOUTS_BY_WORKFLOW is 91",
     ),
     "timeout of a deleted Workflow": (
         lambda s: s.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({OTHER_WORKFLOW: 90})),
@@ -249,7 +249,7 @@ PROBLEMS = {
     "unrecorded Reservation": (
         reserve_without_callback,
         "reservations",
-        "1 of 1 pending Reservations are not recorded: WR",
+        "There is no record of 1 of 1 pending Reservations: WR",
     ),
     "failing app": (
         lambda s: s.faults.update({("GET", "/health"): (502, {})}),
@@ -271,7 +271,7 @@ PROBLEMS = {
     ),
     "fast clock": (lambda s: setattr(s, "skew", 60), "clock", "s ahead of the clock of Twilio"),
     "slow clock": (lambda s: setattr(s, "skew", -60), "clock", "s behind the clock of AWS"),
-    "other settings": (
+    "different function settings": (
         lambda s: s.set_function_variables("sweep", {"RESERVATION_TIMEOUT_SECONDS": "5"}),
         "settings",
         "RESERVATION_TIMEOUT_SECONDS, ",
@@ -280,7 +280,7 @@ PROBLEMS = {
     "short retention": (
         lambda _: logs("put_retention_policy", retentionInDays=1),
         "logs",
-        "is 1 days, not 30 days. Run: aws logs put-retention-policy",
+        "is 1 day, not 30 days. Run: aws logs put-retention-policy",
     ),
     "no retention": (lambda _: logs("delete_retention_policy"), "logs", "is unlimited, not 30"),
     "disabled schedule": (
@@ -301,7 +301,7 @@ PROBLEMS = {
         "last_sweep",
         "No sweep has finished yet",
     ),
-    "alarm": (LiveStage.trigger_alarm, "alarms", "Active alarms: SweepFails"),
+    "active alarm": (LiveStage.trigger_alarm, "alarms", "Active alarms: SweepFails"),
     "deleted alarm": (
         lambda _: boto3.client("cloudwatch").delete_alarms(AlarmNames=[f"{STACK}-SweepFails"]),
         "alarms",
@@ -416,14 +416,14 @@ def test_recorded_reservation_is_not_reported_as_wrong(stage):
         },
     )
 
-    assert diagnose(stage)["reservations"].text == "1 pending Reservations, all recorded"
+    assert diagnose(stage)["reservations"].text == "pending Reservations: 1, all recorded"
 
 
 def test_reservation_whose_callback_may_be_in_transit_is_not_compared(stage):
     reserve_without_callback(stage)
     stage.monkeypatch.setattr(twilio_checks, "CALLBACK_IN_TRANSIT_MS", 15_000)
 
-    assert diagnose(stage)["reservations"].text == "0 pending Reservations, all recorded"
+    assert diagnose(stage)["reservations"].text == "pending Reservations: 0, all recorded"
 
 
 def test_number_of_compared_tasks_is_limited_and_shown(stage):
@@ -479,11 +479,11 @@ def test_common_cause_is_reported_by_only_one_check(stage):
 @pytest.mark.parametrize(
     ("seconds", "is_ok"), [(10, True), (9.5, True), (11, False), (-10, True), (-11, False)]
 )
-def test_clocks_may_differ_by_ten_seconds(seconds, is_ok):
+def test_clocks_may_differ_by_at_most_ten_seconds(seconds, is_ok):
     assert (service_checks.describe_skew({"AWS": 0.0, "Twilio": seconds}) is None) == is_ok
 
 
-def test_only_the_clock_that_differs_is_reported():
+def test_only_the_clock_that_differs_too_much_is_reported():
     text = service_checks.describe_skew({"Twilio": -12.4, "AWS": 1})
 
     assert text.startswith("This machine's clock is 12 s behind the clock of Twilio. Synchronize")

@@ -1,4 +1,4 @@
-"""The probe measures a life cycle, finds the simulator's settings, and leaves nothing behind."""
+"""The probe measures a Task's life cycle, finds settings for the simulator, and cleans up."""
 
 import itertools
 import json
@@ -35,7 +35,7 @@ def stage(live_stage):
 
 @pytest.fixture
 def taskrouter(request):
-    """A simulator whose clock runs."""
+    """A simulator whose clock is not frozen."""
     with running(frozen_clock=False, **getattr(request, "param", {})) as simulator:
         yield simulator
 
@@ -216,7 +216,7 @@ def test_interrupted_probe_leaves_nothing_behind(stage, kill, moment, step):
 
     for number in kill_at_every_request(stage, kill, step=step, moment=moment, is_final=False):
         if resources(stage) != before:
-            # The clean-up was interrupted, so the next probe must delete the other resources.
+            # The clean-up was interrupted, so the next probe must delete the remaining resources.
             probe.run(stage.subject, TIMER)
         assert resources(stage) == before, number
         killed += 1
@@ -288,13 +288,13 @@ def test_missing_callback_ends_the_probe_and_is_explained(stage):
     assert resources(stage) == before
 
 
-QUIET = probe.Timer(sleep=lambda _seconds: None)
+WITHOUT_WAITING = probe.Timer(sleep=lambda _seconds: None)
 
 
-def test_failed_deletion_is_reported_and_keeps_the_findings(stage):
+def test_failed_deletion_is_reported_together_with_the_findings(stage):
     stage.twilio.fault("request", "error", method="DELETE", path="*/TaskQueues/*", times=None)
 
-    findings = probe.run(stage.subject, QUIET)
+    findings = probe.run(stage.subject, WITHOUT_WAITING)
     stage.twilio.clear_faults()
 
     assert [*findings.milliseconds] == STEPS
@@ -323,7 +323,7 @@ def test_failed_list_request_does_not_prevent_other_deletions(stage, kind):
 
     clean_up = probe.clean_up
     stage.monkeypatch.setattr(probe, "clean_up", fail_lists)
-    errors = probe.run(stage.subject, QUIET).errors
+    errors = probe.run(stage.subject, WITHOUT_WAITING).errors
     stage.twilio.clear_faults()
 
     after = resources(stage)
@@ -344,7 +344,7 @@ def test_failed_list_request_does_not_prevent_other_deletions(stage, kind):
 def test_throttled_requests_are_retried(stage, method):
     stage.twilio.fault("request", "error", status=429, retry_after=1, method=method, times=3)
 
-    findings = probe.run(stage.subject, QUIET)
+    findings = probe.run(stage.subject, WITHOUT_WAITING)
 
     assert ([*findings.milliseconds], findings.errors) == (STEPS, [])
 
@@ -410,7 +410,7 @@ def test_interrupted_probe_names_the_resources_that_remain(stage):
 def test_list_that_cannot_be_read_ends_the_probe(stage):
     stage.monkeypatch.setattr(Api, "require", lambda *_, **__: {"meta": None})
 
-    findings = probe.run(stage.subject, QUIET)
+    findings = probe.run(stage.subject, WITHOUT_WAITING)
 
     assert "TaskRouter's response to GET /Workflows is not a list." in findings.errors
 
@@ -419,7 +419,7 @@ def test_probe_draws_no_conclusion_from_a_failed_request(stage):
     """A request that TaskRouter did not process reveals nothing about its behavior."""
     stage.twilio.fault("request", "error", status=503, method="POST", path="*/Workflows/*", times=4)
 
-    findings = probe.run(stage.subject, QUIET)
+    findings = probe.run(stage.subject, WITHOUT_WAITING)
 
     assert "unknown_parameters" not in findings.settings
     assert "TaskRouter returned 503 for POST /Workflows/WW" in findings.errors[0]
@@ -512,12 +512,12 @@ def test_settings_file_without_a_probe_is_refused(stage):
     assert "--settings-file requires --probe." in completed.stderr
 
 
-def test_answers_are_documented(stage):
+def test_settings_that_the_probe_finds_are_documented(stage):
     page = (PROJECT / "docs/doctor.md").read_text().partition("### Results of the probe")[2]
-    answered = page.partition("The probe cannot determine the other settings")[0]
-    rows = re.findall(r"^\| (`SIMULATOR.+?) \|", answered, re.MULTILINE)
+    documented_part = page.partition("The probe cannot determine the other settings")[0]
+    rows = re.findall(r"^\| (`SIMULATOR.+?) \|", documented_part, re.MULTILINE)
     documented = {name.lower() for name in re.findall(r"`SIMULATOR_(\w+)`", " ".join(rows))}
 
-    # The default simulator sends no rate limit.
+    # By default, the simulator sends no rate limit, so the probe cannot find this setting.
     assert documented == probe.run(stage.subject, TIMER).settings.keys() | {"rate_limit"}
     assert documented < DEFAULTS.keys()

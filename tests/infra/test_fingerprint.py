@@ -128,7 +128,9 @@ def change_policy(monkeypatch):
 
 @pytest.mark.parametrize("change", [change_runtime, change_chalice, change_throttle, change_policy])
 @pytest.mark.usefixtures("checkout")
-def test_changed_runtime_tool_throttle_or_policy_changes_the_fingerprint(monkeypatch, change):
+def test_fingerprint_depends_on_the_runtime_the_chalice_version_the_throttle_and_the_policy(
+    monkeypatch, change
+):
     before = compute()
     change(monkeypatch)
 

@@ -74,7 +74,7 @@ def test_interruption_during_the_lock_request_leaves_no_lock(aws, stage, monkeyp
 
     monkeypatch.setattr(lock, "_put", put_and_interrupt)
     with pytest.raises(KeyboardInterrupt), lock.acquire(aws, stage, force=False):
-        pytest.fail("The interruption was lost.")
+        pytest.fail("The command continued after the interruption.")
     monkeypatch.setattr(lock, "_put", put)
 
     with lock.acquire(aws, stage, force=False):

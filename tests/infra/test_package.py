@@ -29,7 +29,7 @@ def test_template_is_valid_before_and_after_the_sam_transform(packaged_stage):
     assert packaged_stage.lint(packaged_stage.sam, packaged_stage.translated) == ""
 
 
-def test_functions_and_log_groups_have_the_names_of_the_stage(packaged_stage):
+def test_names_of_functions_and_log_groups_match_the_stage(packaged_stage):
     stage = packaged_stage.stage
     functions = packaged_stage.of_type("AWS::Lambda::Function").values()
     assert {function["FunctionName"] for function in functions} == {
@@ -101,7 +101,9 @@ def test_api_has_one_stage_with_the_name_of_the_deployed_stage(packaged_stage):
         assert "StageName" not in deployment
 
 
-def test_throttles_are_high_for_twilio_and_low_for_waiting_and_supervisor_methods(packaged_stage):
+def test_throttles_are_above_the_default_for_twilio_and_below_it_for_expensive_methods(
+    packaged_stage,
+):
     (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     rates = {
         (setting["ResourcePath"][1:].replace("~1", "/"), setting["HttpMethod"]): setting[
@@ -194,11 +196,11 @@ def test_xray_key_turns_tracing_on_or_off(packaged_stage, stage_with_options):
         assert function.get("TracingConfig", {"Mode": "PassThrough"})["Mode"] == "PassThrough"
 
 
-def test_routes_called_by_twilio_are_found():
+def test_twilio_routes_include_callbacks_and_exclude_json_routes():
     callbacks = {"/assignment_callback", "/assignment_callback/fallback", "/event_callback"}
     routes = {path for path, method in twilio_routes(app) if method == "POST"}
     assert callbacks <= routes
-    # Routes for other clients also accept JSON, and are therefore not found.
+    # Routes for other clients also accept JSON, and are therefore excluded.
     assert not any(path.startswith(("/reservations", "/create-task")) for path in routes)
 
 

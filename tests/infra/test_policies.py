@@ -256,7 +256,7 @@ def test_app_calls_only_dynamodb_logs_and_ssm():
     assert sorted(clients) == ["dynamodb", "dynamodb", "logs", "ssm"]
 
 
-def test_api_policy_allows_exactly_the_searches_of_its_own_log(stage, allowed, fake_logs):
+def test_api_policy_allows_exactly_the_searches_of_the_api_log(stage, allowed, fake_logs):
     log = CloudWatchCallbackLog(stage.log_group(API))
     query = CallbackQuery(since=NOW - 1, until=NOW, fields={})
     search_callbacks(query, log=log, limit=1, position=LogPosition(NOW))
@@ -266,7 +266,7 @@ def test_api_policy_allows_exactly_the_searches_of_its_own_log(stage, allowed, f
         for operation, request in fake_logs.calls
     }
     allowed_calls = filter_by_service(allowed(API), "logs")
-    # Lambda itself makes the other two calls.
+    # Lambda itself makes the other two allowed calls, which write the log.
     assert {call for call in allowed_calls if "Filter" in call[0]} == calls
     assert not {call for call in filter_by_service(allowed(SWEEP), "logs") if "Filter" in call[0]}
 

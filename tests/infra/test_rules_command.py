@@ -136,7 +136,7 @@ def test_explain_refuses_a_callback_that_is_not_utf_8(file, encoding, capture):
     text = capture if encoding == "utf-16" else "\ufeff" + capture
     result = run_rules("explain", "-", "--rules", file, stdin=text.encode(encoding))
     assert result.returncode == 1
-    assert result.stderr == "Error: - is UTF-16. Save the file as UTF-8.\n"
+    assert result.stderr == "Error: Standard input is UTF-16 text. Convert it to UTF-8.\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])
@@ -281,10 +281,14 @@ def test_documented_example_matches_the_output(tmp_path):
         ("missing", "", "missing is neither a Reservation SID nor a readable file."),
         ("-", "a=b", "ReservationSid must be a Reservation SID"),
         *(
-            ("-", text, "- contains neither a form nor a JSON object.")
+            ("-", text, "Standard input contains neither a form nor a JSON object.")
             for text in ("[]", '[{"a": "b=c"}]', '"a=b"', "free text", "1", "")
         ),
-        ("-", "{", "- must contain a form or a JSON object: it is not well-formed JSON."),
+        (
+            "-",
+            "{",
+            "Standard input must contain a form or a JSON object: it is not well-formed JSON.",
+        ),
         ("-", "\u00ff", "The body must be a form"),
     ],
 )

@@ -92,7 +92,7 @@ def test_refused_secrets_are_stored_only_without_verification(stage, changes, me
 
     assert refused.exit_code == 1
     error = refused.output.splitlines()[-1]
-    assert error.startswith(f"Error: The secrets are not stored. {message}")
+    assert error.startswith(f"Error: The secrets were not stored. {message}")
     assert error.endswith(" To store unverified secrets, add the option --no-verify")
     assert "wrong" not in refused.output
     assert stage.secrets is None
@@ -102,7 +102,7 @@ def test_refused_secrets_are_stored_only_without_verification(stage, changes, me
 
 
 @pytest.mark.parametrize("name", ["TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID"])
-def test_key_that_cannot_read_the_resources_of_the_stage_is_refused(stage, name):
+def test_secrets_are_refused_if_a_resource_of_the_stage_does_not_exist(stage, name):
     sid = stage.variables[name][:2] + "0" * 32
     stage.set(**{name: sid})
 

@@ -51,7 +51,7 @@ def is_unchanged(stage):
 
 
 def expect_error(stage, result, message):
-    """Check the last output line, and that nothing was deployed and no secret was printed."""
+    """Check that the last line is this error, nothing was deployed, and no secret was printed."""
     assert result.exit_code == 1, result.output
     assert result.output.splitlines()[-1].startswith("Error: ")
     assert message in result.output.splitlines()[-1]
@@ -309,7 +309,7 @@ def test_error_for_missing_sids_alone_does_not_mention_secrets_put(new_stage):
     assert "secrets put" not in new_stage.deploy().output
 
 
-def test_suggested_command_replaces_a_refused_key_without_sids(new_stage):
+def test_suggested_command_replaces_the_refused_key_of_a_stage_without_sids(new_stage):
     new_stage.store_secrets(api_keys={SID["SK"]: "revoked"})
     environ = {name: new_stage.environ[name] for name in SIDS}
     remedy = REMEDY.search(new_stage.deploy(**environ).output.rstrip())[1]

@@ -131,7 +131,7 @@ def test_missing_sid_is_reported_even_if_aws_cannot_be_queried(stage, monkeypatc
     assert "does not set TWILIO_WORKSPACE_SID. Run this command, which asks for" in result.output
 
 
-def test_process_uses_the_settings_in_the_file(stage, monkeypatch):
+def test_loaded_settings_and_the_environment_match_the_file(stage, monkeypatch):
     for name, value in {
         "RESERVATIONS_TABLE": "other",
         "REJECT_AFTER_SECONDS": "5",

@@ -100,7 +100,8 @@ STATEMENTS = [
     "drop_referent()",
     "os.register_at_fork(before=interrupt); fork()",
     "os.register_at_fork(after_in_parent=interrupt); fork()",
-    # The last hook runs first. The exception that is raised again is also discarded.
+    # The hook registered last runs first. The timer re-raises the exception while the other hook
+    # sleeps, so Python discards the exception a second time.
     "[os.register_at_fork(before=hook) for hook in (lambda: time.sleep(0.2), interrupt)]; fork()",
 ]
 

@@ -125,7 +125,7 @@ def test_403_from_api_gateway_is_rejected(serve):
         ((500, ["not an object"]), "returned 500"),
     ],
 )
-def test_any_other_response_to_an_unsigned_callback_is_rejected(serve, callback, message):
+def test_response_other_than_invalid_signature_is_rejected(serve, callback, message):
     with pytest.raises(OperatorError, match=message):
         smoke_test(serve(HEALTHY, callback), "", max_seconds=0)
 
@@ -203,7 +203,7 @@ def test_error_for_an_unreachable_url_states_the_reason(error, reason, method, m
         smoke_test(serve(HEALTHY, REFUSED), "", max_seconds=0)
 
 
-def test_server_that_closes_the_connection_without_a_response_is_unreachable():
+def test_server_that_closes_the_connection_without_a_response_is_reported_as_unreachable():
     def accept_and_close(server):
         connection, _ = server.accept()
         connection.close()

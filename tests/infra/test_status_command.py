@@ -95,7 +95,7 @@ def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
 
 
 @pytest.mark.parametrize(("exists", "shown"), [(False, "stack missing"), (True, "missing")])
-def test_lost_stack_is_distinguished_from_a_stack_that_contains_only_the_tables(
+def test_missing_stack_is_distinguished_from_a_stack_that_contains_only_the_tables(
     topic, monkeypatch, exists, shown
 ):
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
@@ -141,8 +141,10 @@ def test_stage_whose_secrets_parameter_is_missing_is_not_ok(callback_urls, topic
 
     assert completed.returncode == 1
     if url and url.startswith("http"):
-        lost = "There is no parameter /taskrouter-callbacks/dev/secrets. Create it: python -m infra"
-        assert f"callback_urls      {lost} secrets put --stage dev\n" in completed.stdout
+        problem = (
+            "There is no parameter /taskrouter-callbacks/dev/secrets. Create it: python -m infra"
+        )
+        assert f"callback_urls      {problem} secrets put --stage dev\n" in completed.stdout
     else:
         assert "callback_urls      not checked\n" in completed.stdout
 

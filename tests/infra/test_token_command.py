@@ -53,7 +53,7 @@ def test_worker_token_contains_the_worker_and_the_requested_lifetime(settings):
 
 
 @pytest.mark.parametrize(("max_seconds", "expected"), [("600", 600), ("86400", 8 * 3600)])
-def test_default_lifetime_is_at_most_the_setting(settings, max_seconds, expected):
+def test_default_lifetime_is_at_most_max_token_seconds(settings, max_seconds, expected):
     claims = decode(settings, run("--role", "service", MAX_TOKEN_SECONDS=max_seconds).stdout)
     assert claims["exp"] - time.time() == pytest.approx(expected, abs=60)
 

@@ -133,7 +133,7 @@ def test_task_that_cannot_be_canceled_is_reported(stage, monkeypatch):
 
 
 def test_task_is_completed_if_a_worker_accepts_just_before_the_cancellation(stage, monkeypatch):
-    """The Task is accepted after its status was read, so the first cancellation fails."""
+    """The Task is accepted after its status has been read, so the first cancellation fails."""
     record_callbacks(stage, monkeypatch, {})
     call, accepted = Account.call, []
 
@@ -232,7 +232,7 @@ def test_waiting_task_is_explained_if_the_target_excludes_all_workers(stage):
         (["a == 1"], False, "{}", []),
     ],
 )
-def test_routes_that_may_receive_a_task_end_with_the_first_certain_match(
+def test_list_of_possible_routes_ends_with_the_first_certain_match(
     expressions, default, attributes, names
 ):
     routes = [

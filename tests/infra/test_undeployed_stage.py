@@ -39,7 +39,8 @@ def infra(config, dynamodb, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
     monkeypatch.setattr(stacks, "exists", lambda *_: False)
-    # moto emulates only requests that botocore sends. The app's DynamoDB client sends its own.
+    # moto emulates only requests that botocore sends. The app's DynamoDB client does not use
+    # botocore to send its requests.
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url)
     with mock_aws():
         yield lambda *arguments, stage="dev": run_infra(
@@ -116,12 +117,12 @@ def test_status_shows_each_missing_part_on_one_line(infra):
     }
 
 
-COMMANDS_WITHOUT_SIDS = [command for command in COMMANDS if command[0] in ("status", "logs")]
+COMMANDS_THAT_NEED_NO_SIDS = [command for command in COMMANDS if command[0] in ("status", "logs")]
 
 
-@pytest.mark.parametrize("command", COMMANDS_WITHOUT_SIDS, ids=" ".join)
+@pytest.mark.parametrize("command", COMMANDS_THAT_NEED_NO_SIDS, ids=" ".join)
 @pytest.mark.parametrize("missing", [["TWILIO_WORKSPACE_SID"], [*stage_config.SID_PREFIXES]])
-def test_command_names_the_next_command_without_sids(infra, command, missing):
+def test_command_for_a_stage_without_sids_names_the_next_command(infra, command, missing):
     stage_config.set_variables("dev", dict.fromkeys(missing, ""))
 
     assert infra(*command).stderr.splitlines()[-1].endswith(COMMANDS[command])

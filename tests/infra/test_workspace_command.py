@@ -52,22 +52,22 @@ def test_simulators_workspace_file_takes_precedence_over_the_quickstart(write):
 
 
 @pytest.fixture
-def name_file(tmp_path, monkeypatch):
+def set_workspace_file(tmp_path, monkeypatch):
     """A function that sets the `workspace_file` of a stage in config.json."""
     monkeypatch.delenv("SIMULATOR_WORKSPACE_FILE", raising=False)
     content = json.loads(stage_config.CONFIG.read_text(encoding="utf-8"))
     monkeypatch.setattr(stage_config, "CONFIG", tmp_path / "config.json")
 
-    def name_file(stage, file):
+    def set_workspace_file(stage, file):
         content["stages"][stage]["workspace_file"] = str(file)
         stage_config.CONFIG.write_text(json.dumps(content), encoding="utf-8")
 
-    return name_file
+    return set_workspace_file
 
 
-def test_workspace_file_of_the_stage_is_checked(write, name_file):
+def test_workspace_file_of_the_stage_is_checked(write, set_workspace_file):
     file = write(WITH_ERRORS)
-    name_file("dev", file)
+    set_workspace_file("dev", file)
     result = run_infra("workspace", "check", "--stage", "dev", SIMULATOR_WORKSPACE_FILE="x")
     assert (result.returncode, result.stdout.splitlines()[-1]) == (
         1,
@@ -77,19 +77,19 @@ def test_workspace_file_of_the_stage_is_checked(write, name_file):
     assert option.stdout == f"{QUICKSTART}: 0 errors, 0 warnings.\n"
 
 
-def test_local_stage_prefers_the_simulators_workspace_file(write, name_file):
+def test_local_stage_prefers_the_simulators_workspace_file(write, set_workspace_file):
     file = write(WITH_WARNING)
-    name_file("dev", file)
+    set_workspace_file("dev", file)
     check = ("workspace", "check", "--stage", "local")
     assert run_infra(*check).stdout.startswith(f"{QUICKSTART}: ")
-    name_file("local", file)
+    set_workspace_file("local", file)
     assert run_infra(*check).stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
     other = run_infra(*check, SIMULATOR_WORKSPACE_FILE=str(QUICKSTART))
     assert other.stdout.startswith(f"{QUICKSTART}: ")
 
 
-def test_stage_without_a_file_and_unknown_stage_are_errors(write, name_file):
-    name_file("dev", write(WITH_WARNING))
+def test_stage_without_a_file_and_unknown_stage_are_errors(write, set_workspace_file):
+    set_workspace_file("dev", write(WITH_WARNING))
     result = run_infra("workspace", "check", "--stage", "prod")
     assert (result.returncode, result.stdout) == (1, "")
     assert "Stage prod has no definition of its Workspace. Pass a file with --file" in result.stderr
@@ -97,10 +97,10 @@ def test_stage_without_a_file_and_unknown_stage_are_errors(write, name_file):
     assert (unknown.returncode, "There is no stage 'other'" in unknown.stderr) == (1, True)
 
 
-def test_stage_is_required_if_a_stage_names_a_file(write, name_file):
+def test_stage_option_is_required_if_a_stage_sets_workspace_file(write, set_workspace_file):
     file = write(WITH_WARNING)
-    name_file("dev", file)
-    name_file("prod", file)
+    set_workspace_file("dev", file)
+    set_workspace_file("prod", file)
     result = run_infra("workspace", "check")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
@@ -111,8 +111,8 @@ def test_stage_is_required_if_a_stage_names_a_file(write, name_file):
     assert named.stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
 
 
-def test_missing_workspace_file_of_the_stage_is_an_error(name_file, tmp_path):
-    name_file("dev", tmp_path / "missing.yaml")
+def test_missing_workspace_file_of_the_stage_is_an_error(set_workspace_file, tmp_path):
+    set_workspace_file("dev", tmp_path / "missing.yaml")
     result = run_infra("workspace", "check", "--stage", "dev")
     assert (result.returncode, "missing.yaml" in result.stdout) == (1, True)
 
@@ -170,7 +170,7 @@ def test_file_that_cannot_be_read_as_yaml_is_an_error(write):
     assert [item["line"] for item in report["findings"]] == [1]
 
 
-def test_mistake_without_a_position_has_no_line(write):
+def test_mistake_without_a_position_is_reported_without_line_and_column(write):
     file = write("a: \x00")
     report = json.loads(run_infra("workspace", "check", "--json", "--file", file).stdout)
     assert [(item["line"], item["column"]) for item in report["findings"]] == [(None, None)]

@@ -89,11 +89,11 @@ def test_stage_without_an_account_is_served_with_the_local_settings(environ, por
 
 
 @pytest.mark.parametrize(
-    ("host", "reached"),
+    ("host", "address"),
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")],  # noqa: S104  compared
 )
 def test_local_stage_sends_callbacks_again_to_its_own_address(
-    environ, ports, monkeypatch, host, reached
+    environ, ports, monkeypatch, host, address
 ):
     registered = []
     monkeypatch.setattr(
@@ -104,7 +104,7 @@ def test_local_stage_sends_callbacks_again_to_its_own_address(
 
     app = configure(ports["API_PORT"], host=host)
 
-    assert registered == [(app, f"http://{reached}:{ports['API_PORT']}")]
+    assert registered == [(app, f"http://{address}:{ports['API_PORT']}")]
 
 
 def test_only_a_local_stage_has_a_route_that_sends_callbacks_again(environ, ports):

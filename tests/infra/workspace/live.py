@@ -65,7 +65,7 @@ class LiveWorkspace:
         ]
 
     def requests(self, *methods):
-        """Return methods and paths of the requests to TaskRouter so far."""
+        """Return the method and the path of each request so far that has one of these methods."""
         return [
             (entry["method"], entry["path"])
             for entry in self.twilio.log("request")
@@ -92,7 +92,7 @@ class Killed(BaseException):
 
 
 class KilledHttpClient(RetryingHttpClient):
-    """An HTTP client that raises `Killed` after a number of requests.
+    """An HTTP client that raises `Killed` after a given number of requests.
 
     Args:
         max_requests: Number of requests. The last request is executed, but its response is lost.

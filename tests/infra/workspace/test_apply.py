@@ -235,7 +235,7 @@ def test_all_pages_are_read(live):
 @pytest.mark.parametrize(
     "fault", [{"kind": "error", "status": 503}, {"kind": "cut"}], ids=["error", "cut"]
 )
-def test_lost_response_creates_nothing_twice(live, moment, fault):
+def test_failed_creation_request_creates_nothing_twice(live, moment, fault):
     definition = read(QUICKSTART)
     for path in ("*/Activities", "*/TaskQueues", "*/Workflows", "*/Workers"):
         live.twilio.fault("request", method="POST", path=path, moment=moment, **fault)
@@ -252,8 +252,8 @@ def test_throttled_request_is_repeated_after_the_requested_delay(live):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_error_that_does_not_depend_on_the_change_is_reported_as_an_account_error(live, status):
-    """An error for the account names the remedy. An error for a single change does not."""
+def test_error_that_concerns_the_account_is_raised_unchanged(live, status):
+    """`apply` explains errors of a single change. The caller explains errors of the account."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
         live.apply(read(QUICKSTART))
@@ -277,7 +277,7 @@ def test_request_is_not_repeated_if_the_requested_delay_exceeds_the_limit(live):
     assert live.waits == []
 
 
-def test_failing_requests_are_retried_a_few_times(live):
+def test_failing_request_is_retried_three_times(live):
     live.twilio.fault("request", "error", status=500, times=None)
     with pytest.raises(TwilioException):
         live.plan(define())
@@ -317,7 +317,7 @@ def test_undeclared_resources_are_listed_and_deleted_only_by_prune(quickstart):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_lost_response_to_a_deletion_is_not_an_error(quickstart, moment):
+def test_lost_request_or_response_does_not_fail_a_deletion(quickstart, moment):
     definition = define(workflows=[])
     quickstart.twilio.fault("request", "cut", method="DELETE", moment=moment)
     quickstart.apply(definition, prune=True)
@@ -339,7 +339,7 @@ def test_resource_that_a_remaining_resource_needs_is_not_deleted(quickstart):
     assert deleted == {"Available", "Unavailable", "Idle"}
 
 
-def test_kept_resource_and_the_resources_that_it_uses_are_not_deleted(quickstart):
+def test_resource_to_keep_and_the_resources_that_it_uses_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
     plan = quickstart.plan(definition, prune=True, reasons_to_keep={workflow.sid: "the reason"})
@@ -362,7 +362,7 @@ def test_thirty_percent_of_a_kind_may_be_deleted(live):
     execution.refuse_impossible(plan, force=True)
 
 
-def test_other_kinds_do_not_raise_the_limit(live):
+def test_resources_of_other_kinds_do_not_raise_the_limit(live):
     workers = [{"friendly_name": f"w{number}"} for number in range(20)]
     queues = [{"friendly_name": f"q{number}"} for number in range(5)]
     live.apply(define(workers=workers, task_queues=queues))

@@ -118,7 +118,7 @@ def test_secret_segment_of_an_earlier_deployment_is_not_exported(live, suffix):
     assert (f"event_callback_url: ${{api}}/event_callback{suffix}\n" in text, notes) == (True, [])
 
 
-def test_other_path_of_the_api_that_may_contain_a_secret_is_left_out(live):
+def test_url_of_the_api_that_may_contain_a_secret_is_left_out(live):
     live.context.update(event_callback_url=f"{API}/other?token=hunter2")
     _, text, notes = export(live)
     assert ("hunter2" in text, len(notes)) == (False, 1)
@@ -146,7 +146,7 @@ def test_url_that_may_contain_a_secret_is_left_out(live, url):
     assert live.changes(definition) == []
 
 
-def test_other_url_of_the_apis_host_is_exported_unchanged(live):
+def test_url_with_another_path_on_the_apis_host_is_exported_unchanged(live):
     live.context.update(event_callback_url=f"{API}/other")
     state = exports.read_all(live.context, with_workers=False)
     text, _ = exports.export(state, api_url=f"{API}/new", base_url=API, with_workers=False)
@@ -213,7 +213,7 @@ def test_duplicate_names_are_refused(live):
         exports.export(doubled, api_url=None, with_workers=False)
 
 
-def test_large_definition_is_json(live):
+def test_large_definition_is_exported_as_json(live):
     live.apply(read(QUICKSTART))
     with mock.patch.object(exports, "MAX_YAML_BYTES", 100):
         definition, text, _ = export(live)

@@ -51,7 +51,7 @@ def assert_reported_as_planned(stage, definition, *, prune):
     shown = [f"{change.title}: {change.action}d" for change in plan.changes]
     # The Workspace is created before its Activities, and then updated to refer to them.
     assert {*reported} <= {*shown, f"Workspace {plan.workspace!r}: updated"}
-    # A new TaskChannel may already have the value.
+    # A TaskChannel that TaskRouter creates may already have the planned values.
     possible = {f"TaskChannel {name!r}: updated" for name in BUILT_IN_CHANNELS}
     assert {*shown} - {*reported} <= possible
     assert runs.plan_changes(stage, definition, prune=False).changes == ()
@@ -72,7 +72,7 @@ def test_generated_definition_is_applied_as_planned(stage, value):
     assert_reported_as_planned(stage, definition, prune=True)
 
 
-def test_note_says_that_a_new_task_channel_may_have_the_values(stage):
+def test_note_says_that_a_built_in_task_channel_may_have_the_planned_values(stage):
     voice, fax = ({"unique_name": name, "friendly_name": "X"} for name in ("voice", "fax"))
     definition = from_value({"friendly_name": "Channels", "task_channels": [voice, fax]})
     plan = runs.plan_changes(stage, definition, prune=False)
@@ -117,7 +117,7 @@ def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch,
         apply(stage, definition, prune=True)
     assert str(raised.value) == (
         "The Workspace was created, and nothing else was changed, because TaskRouter created it "
-        f"with resources that the plan did not expect. Not in the plan: {unplanned}. Make a new "
+        f"with unexpected resources. These changes were not in the plan: {unplanned}. Make a new "
         "plan and apply it."
     )
     context = stage.find_workspace(definition.friendly_name).context()
@@ -125,7 +125,7 @@ def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch,
     assert names == {"Offline", "Available", "Unavailable", "Break"}
 
 
-def test_note_names_the_new_workspace(stage):
+def test_note_about_an_unmanaged_activity_names_the_new_workspace(stage):
     definition = from_value({"friendly_name": "Named", "activities": []})
     plan = runs.plan_changes(stage, definition, prune=True)
     assert [item.note for item in plan.unmanaged] == ["used by the Workspace 'Named'"]

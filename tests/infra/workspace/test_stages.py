@@ -189,7 +189,7 @@ def test_callbacks_of_another_stage_are_not_redirected_without_confirmation(stag
 
 @pytest.fixture
 def locks(stage, monkeypatch):
-    """The released locks: whether each lock was forced, and the state before and after its use."""
+    """For each released lock: `force`, and the stage's state before and after the lock was held."""
     steps = []
 
     @contextlib.contextmanager
@@ -207,11 +207,11 @@ def test_deployment_holds_the_lock_while_it_applies_the_file(stage, locks):
     assert locks == [(False, (0, False), (2, True))]
 
 
-@pytest.mark.parametrize("breaks", [False, True])
-def test_apply_holds_the_lock_of_the_stage(locks, breaks):
-    options = ["--break-lock"] if breaks else []
+@pytest.mark.parametrize("force", [False, True])
+def test_apply_holds_the_lock_of_the_stage(locks, force):
+    options = ["--break-lock"] if force else []
     assert run("apply", "--yes", *options).returncode == 0
-    assert locks == [(breaks, (0, False), (0, True))]
+    assert locks == [(force, (0, False), (0, True))]
     run("plan")
     assert len(locks) == 1
 

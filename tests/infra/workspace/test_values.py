@@ -1,4 +1,4 @@
-"""How values are compared, and how requests are retried."""
+"""Values are compared by their meaning, and throttled requests are retried."""
 
 import pytest
 
