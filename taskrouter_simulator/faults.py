@@ -123,7 +123,7 @@ class Faults:
 def _validate(description: Mapping[str, Any]) -> None:
     on = description.get("on")
     if on not in tuple(_KINDS):
-        raise FaultError(f"on must be one of {', '.join(_KINDS)}")
+        raise FaultError(f"`on` must be one of {', '.join(_KINDS)}")
     if description.get("kind") not in _KINDS[on]:
         raise FaultError(f"kind must be one of {', '.join(_KINDS[on])}")
     if description.get("moment", "before") not in _MOMENTS:
@@ -149,16 +149,17 @@ def _require_effect(description: Mapping[str, Any]) -> None:
     on, kind = description["on"], description["kind"]
     methods = {"request": _METHODS, "status": ("GET", "POST")}.get(on, ("POST",))
     if description.get("method") not in {None, *methods}:
-        raise FaultError(f"method must be one of {', '.join(methods)} if on is {on}")
+        raise FaultError(f"`method` must be one of {', '.join(methods)} if `on` is `{on}`")
     if not description.get("path", "*").startswith(("/", "*", "?", "[")):
         raise FaultError("path must begin with / or *")
     for name, kinds in _KINDS_BY_FIELD.items():
         if name in description and kind not in kinds:
-            raise FaultError(f"{name} applies only if kind is {' or '.join(kinds)}")
+            allowed = " or ".join(f"`{item}`" for item in kinds)
+            raise FaultError(f"`{name}` applies only if `kind` is {allowed}")
     if kind == "latency" and not description.get("seconds"):
-        raise FaultError("seconds must be greater than 0 if kind is latency")
+        raise FaultError("`seconds` must be greater than 0 if `kind` is `latency`")
     if description.get("moment") == "after" and on != "request" and kind != "cut":
-        raise FaultError(f"moment must be before if on is {on} and kind is {kind}")
+        raise FaultError(f"`moment` must be `before` if `on` is `{on}` and `kind` is `{kind}`")
 
 
 def _is_valid_number(value: Any) -> bool:

@@ -94,7 +94,7 @@ class Writer:
         if FUNCTIONS.get(name) is not function or call.keywords:
             raise TypeError(f"{call} cannot be stored")
         hints = _parameter_types(name)
-        values = zip(arguments, hints, strict=False)  # the caller may append arguments
+        values = zip(arguments, hints, strict=False)  # callers may add arguments
         return {"function": name, "arguments": [self.write(*pair) for pair in values]}
 
     def _write_object(self, value: Any) -> str:

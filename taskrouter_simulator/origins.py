@@ -11,10 +11,10 @@ import re
 from collections.abc import Collection, Iterable
 
 FOREIGN = (
-    "Requests from cross-origin web pages, and for unknown host names, are rejected. Accepted host "
-    "names are IP addresses, names without a dot, and the names in SIMULATOR_ALLOWED_HOSTS. The "
-    "server's own pages must be opened at localhost, at a loopback address, or at a name in "
-    "SIMULATOR_ALLOWED_HOSTS."
+    "Requests from cross-origin web pages and requests for unknown host names are rejected. "
+    "Accepted host names are IP addresses, names without a dot, and the names in "
+    "SIMULATOR_ALLOWED_HOSTS. The server's own pages must be opened at localhost, at a loopback "
+    "address, or at a name in SIMULATOR_ALLOWED_HOSTS."
 )
 """Error message for a request for which `is_foreign` returns True."""
 
@@ -68,7 +68,7 @@ def is_foreign(
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address or a `Host` header names the loopback interface."""
+    """Return whether an address or a `Host` header refers to the loopback interface."""
     # A bare IPv6 address has no brackets, unlike an IPv6 address in a `Host` header.
     name = host if host.count(":") > 1 and "[" not in host else _hostname(host)
     try:

@@ -24,11 +24,11 @@ class Recorder:
     """
 
     def __init__(self, path: Path, record: Callable[..., None]) -> None:
-        self._file = path.open("a", encoding="ascii", buffering=1)  # one line at a time
+        self._file = path.open("a", encoding="ascii", buffering=1)  # flush each line
         self._record = record
 
     def record(self, kind: str, **fields: Any) -> None:
-        """Record a callback; `fields` are those of its log entry, with the complete `answer`."""
+        """Record a callback; `fields` are the fields of a log entry, with the complete `answer`."""
         self._file.write(json.dumps({"kind": kind, **fields}) + "\n")
         self._record(kind, **fields)
 
@@ -38,18 +38,18 @@ class Recorder:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the callbacks with a response in a recording, oldest first.
+    """Return the callbacks in a recording that have a response, oldest first.
 
     Args:
         path: A recording, or a file with one exported log entry per line.
 
     Raises:
         RecordingError: The file cannot be read, contains an invalid line, or contains no callback
-            with a response.
+            that has a response.
     """
     try:
         with path.open(encoding="utf-8") as file:
-            lines = list(file)  # JSON may contain the other separators of `str.splitlines`
+            lines = list(file)  # `str.splitlines` also splits at U+2028, which JSON allows
     except (OSError, ValueError) as error:
         raise RecordingError(f"cannot read {path}: {error}") from error
     entries = [_parse(line, number, path) for number, line in enumerate(lines, 1)]
@@ -67,7 +67,7 @@ def _parse(line: str, number: int, path: Path) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise RecordingError(f"line {number} of {path} is not a JSON object")
     if "attempt" in entry and not _is_callback(entry):
-        raise RecordingError(f"line {number} of {path} is not a callback")
+        raise RecordingError(f"line {number} of {path} is not a valid callback")
     return entry
 
 

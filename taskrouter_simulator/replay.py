@@ -28,7 +28,8 @@ def main(arguments: list[str], settings: Settings) -> int:
         settings: Settings that determine how callbacks are signed.
 
     Returns:
-        0 if all responses are the same, 1 if a response differs, 2 if the recording cannot be read.
+        0 if all responses equal the recorded responses, 1 if a response differs, 2 if the recording
+        cannot be read.
     """
     parser = argparse.ArgumentParser(prog="taskrouter-simulator replay", description=__doc__)
     parser.add_argument("file", type=Path, help="a file that was recorded with --record-file")

@@ -17,7 +17,10 @@ from taskrouter_simulator.engine.model import Evaluation, Task, TaskStatus, Work
 Rank = tuple[Any, ...]
 """Sort key of a Task in a routing pass; unique in its Workspace."""
 FreeWorker = tuple[Any, float, int, Worker]
-"""A Worker, preceded by the sort keys: `order_by`, then the longest-waiting Worker first."""
+"""A Worker, preceded by its sort keys.
+
+The keys are the values for `order_by`, `Worker.unoccupied_since` and `Worker.sequence`.
+"""
 
 _MIN_PURGE_SIZE = 100
 
@@ -30,7 +33,7 @@ class Wait:
         task: The Task.
         requirement: The Task's requirement.
         rank: Sort key of the Task.
-        is_over: Whether the Task no longer waits, or waits for something else.
+        is_over: Whether this wait has ended. The Task may since have started another wait.
     """
 
     task: Task
@@ -114,7 +117,7 @@ class PendingTasks:
     """The pending Tasks of a Workspace.
 
     During a pass, `next` returns the Tasks in the order of their ranks, each at most once. A change
-    that affects a Task whose turn is over takes effect in the next pass.
+    that affects a Task that the pass has already examined or skipped takes effect in the next pass.
 
     Args:
         tasks: All Tasks of the Workspace by SID. The first pass examines the pending Tasks.
@@ -171,7 +174,7 @@ class PendingTasks:
         return sorted(pending, key=lambda task: task.sequence)
 
     def start_offers(self, ranks: Iterable[tuple[Rank, Task]]) -> None:
-        """Add the changed Tasks to the pass, and the first Tasks for which a Worker is free."""
+        """Add the changed Tasks, and each requirement's first waiting Task if a Worker is free."""
         self._pass = self._pass or _Pass()
         for rank, task in ranks:
             self._pass.push(rank, task)
@@ -253,9 +256,10 @@ class PendingTasks:
             self._push_remaining(current, requirement)
 
     def _push_remaining(self, current: "_Pass", requirement: Requirement) -> None:
-        """Add a requirement's Tasks that this pass can still examine; leave the rest for the next.
+        """Add a requirement's Tasks that this pass can still examine.
 
-        This is slow, but it is needed only if a Reservation makes another Task match.
+        The next pass examines the others. This scan is slow, but it is needed only if a Worker
+        becomes free for the requirement during the pass.
         """
         self._ready[requirement] = None
         for wait in requirement.waiting:

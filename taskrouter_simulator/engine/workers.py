@@ -28,7 +28,10 @@ def create(
     activity_sid: str | None = None,
     sid: str | None = None,
 ) -> Worker:
-    """Create a Worker. The caller checks the name, because that check is slow.
+    """Create a Worker without checking that the name is unique.
+
+    The check is slow if a Workspace has many Workers. A caller that needs the check calls
+    `require_free_name` first.
 
     Args:
         engine: The engine.

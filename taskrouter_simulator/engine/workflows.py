@@ -1,7 +1,7 @@
 """Adds and deletes Workflows, and parses their filters and targets.
 
 Unknown keys in a configuration are ignored, because Twilio's tutorial contains such keys. A filter
-may name its `queue` directly, as in one of Twilio's older samples.
+may specify its `queue` directly instead of in `targets`, as in one of Twilio's older samples.
 """
 
 import json
@@ -150,7 +150,7 @@ TARGET_FIELDS: tuple[tuple[str, names.Scope, _FindReferences], ...] = (
     ("known_worker_sid", names.KNOWN_WORKER, _known_worker_references),
     ("known_worker_friendly_name", names.KNOWN_WORKER, _known_worker_references),
 )
-"""A target's fields that contain names, their scopes, and functions that find the names."""
+"""A target's fields that contain names, each with its scope and a function that finds the names."""
 
 
 def parse_configuration(text: str) -> Configuration:
@@ -167,7 +167,7 @@ def parse_configuration(text: str) -> Configuration:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError("the configuration is not JSON or is nested too deeply") from error
-    routing = _object(_object(document, "the document").get("task_routing"), "task_routing")
+    routing = _object(_object(document, "the configuration").get("task_routing"), "task_routing")
     filters = routing.get("filters")
     default = routing.get("default_filter")
     return Configuration(
@@ -190,7 +190,7 @@ def _filter(item: dict[str, Any]) -> Filter:
     if not parsed_targets[0].queue_sid:
         raise ConfigurationError("the first target of a filter must have a queue")
     if not item.get("targets"):
-        # The filter is its own target; its expression has already selected the Task.
+        # The filter itself is the target. Its expression is not evaluated a second time.
         parsed_targets = (_target({**item, "expression": None}),)
     name = item.get("filter_friendly_name", item.get("friendly_name"))
     return Filter(

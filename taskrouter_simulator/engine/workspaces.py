@@ -45,7 +45,7 @@ def create(
 def add_default_activities(engine: Engine, workspace: Workspace) -> None:
     """Add Twilio's default Activities.
 
-    The first becomes the default Activity and the timeout Activity.
+    The first of them becomes the default Activity and the timeout Activity.
     """
     for name, available in DEFAULT_ACTIVITIES:
         add_activity(engine, workspace, friendly_name=name, available=available)
@@ -80,7 +80,9 @@ def add_activity(
     available: bool = False,
     sid: str | None = None,
 ) -> Activity:
-    """Add an Activity; the first becomes the default and the timeout Activity.
+    """Add an Activity.
+
+    The first Activity of a Workspace becomes its default Activity and its timeout Activity.
 
     Raises:
         BadRequest: The name is in use.
@@ -134,7 +136,7 @@ def add_channel(
     """Add a TaskChannel, and a WorkerChannel for every Worker.
 
     Raises:
-        BadRequest: The unique name is in use, or expressions cannot contain the name:
+        BadRequest: The unique name is in use, or is not allowed in expressions:
             https://www.twilio.com/docs/taskrouter/multitasking.
     """
     if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]*", unique_name):
@@ -202,7 +204,10 @@ def add_queue(
     task_order: str = "FIFO",
     sid: str | None = None,
 ) -> TaskQueue:
-    """Add a TaskQueue; its default Activities are those named Reserved and Busy.
+    """Add a TaskQueue.
+
+    If no Activities are specified, the TaskQueue uses the Activities named Reserved and Busy, if
+    they exist.
 
     Raises:
         BadRequest: The name is in use, the expression is invalid, or an Activity does not exist.
@@ -232,8 +237,8 @@ def delete_queue(engine: Engine, workspace: Workspace, queue: TaskQueue) -> None
     """Delete a TaskQueue.
 
     Raises:
-        BadRequest: A Workflow refers to the TaskQueue, a Task in it is not closed, or a transferred
-            Task may return to the TaskQueue.
+        BadRequest: A Workflow refers to the TaskQueue, the TaskQueue has a Task that is not closed,
+            or a transferred Task may return to the TaskQueue.
     """
     is_referenced = any(
         queue.sid in workflow.configuration.queue_sids()

@@ -28,7 +28,10 @@ def respond(request: SdkRequest) -> Payload:
         match = pattern.fullmatch(request.path)
         if match and method == request.method:
             ids = match.groupdict()
-            require(ids["workspace"] == request.grant.workspace_sid, "it is for another Workspace")
+            require(
+                ids["workspace"] == request.grant.workspace_sid,
+                "the request is for another Workspace",
+            )
             return operation(SdkRequest(**{**vars(request), "ids": ids}))
     raise NotFound(f"/{request.path}")
 
@@ -38,15 +41,15 @@ def _activities(request: SdkRequest) -> Payload:
 
 
 def _workers(request: SdkRequest) -> Payload:
-    require(request.is_supervisor, "is available to supervisors only")
+    require(request.is_supervisor, "only supervisors may send this request")
     matching_workers = _search(request, "Workers", "workers", request.workspace.workers)
     return _page(request, matching_workers, payloads.worker)
 
 
 def _worker(request: SdkRequest) -> Payload:
     is_own = request.ids["sid"] == request.grant.worker_sid
-    require(request.is_supervisor or is_own, "it is for another Worker")
-    require("FriendlyName" not in request.parameters, "it changes the Worker's name")
+    require(request.is_supervisor or is_own, "the request is for another Worker")
+    require("FriendlyName" not in request.parameters, "the request changes the Worker's name")
     request.execute("Workers/{sid}")
     return payloads.worker(
         request.engine, request.workspace, request.find(request.workspace.workers, "sid")
@@ -86,7 +89,7 @@ def _create_task(request: SdkRequest) -> Payload:
     target = request.parameters.get("RoutingTarget")
     require(
         request.is_supervisor or target == request.grant.worker_sid,
-        "it does not route the Task to the Worker",
+        "RoutingTarget must be the SID of the Access Token's Worker",
     )
     sid = request.execute("Tasks")["sid"]
     return payloads.task(request.engine, request.workspace, request.workspace.tasks[sid])
@@ -108,7 +111,8 @@ def _supervise(request: SdkRequest) -> Payload:
         request.is_supervisor
         and request.parameters.get("Instruction") == "supervise"
         and request.parameters.get("Supervisor") == request.grant.worker_sid,
-        "it must be a supervise instruction in which Supervisor is the supervisor's own Worker",
+        "only supervisors may send this request. Instruction must be supervise, and Supervisor must"
+        " be the SID of the supervisor's own Worker",
     )
     request.execute("Tasks/{task}/Reservations/{sid}")
     reservation = request.find(request.workspace.reservations, "sid")
@@ -116,13 +120,13 @@ def _supervise(request: SdkRequest) -> Payload:
 
 
 def _task_queues(request: SdkRequest) -> Payload:
-    require(request.is_supervisor, "is available to supervisors only")
+    require(request.is_supervisor, "only supervisors may send this request")
     matching_queues = _search(request, "TaskQueues", "task_queues", request.workspace.queues)
     return _page(request, matching_queues, payloads.task_queue)
 
 
 def _task_queue(request: SdkRequest) -> Payload:
-    require(request.is_supervisor, "is available to supervisors only")
+    require(request.is_supervisor, "only supervisors may send this request")
     request.execute("TaskQueues/{sid}")
     return payloads.task_queue(
         request.engine, request.workspace, request.find(request.workspace.queues, "sid")

@@ -74,7 +74,7 @@ def _find_worker(
 def _find(
     request: SdkRequest, task: Task, name: str, matches: Callable[[Participant], bool]
 ) -> tuple[Conference, Participant]:
-    """Return the conference of a Task and one of its participants.
+    """Return the conference of a Task and the first participant that matches.
 
     Raises:
         BadRequest: There is no such participant.

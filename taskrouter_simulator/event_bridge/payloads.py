@@ -234,8 +234,9 @@ EVENTS: Mapping[tuple[str, str], Callable[[Engine, Workspace, Event], Payload]] 
 }
 """Functions that return the payload of an event, by ResourceType and event type.
 
-The SDK also handles `reservation.failed`, whose payload is undocumented. An event that is published
-on request may concern the wrong type of resource. Such an event has no entry and is not sent.
+Events that have no entry are not sent. The SDK also handles `reservation.failed`, but the payload
+of this event is undocumented. `POST /simulator/events` can publish an event about the wrong type of
+resource; such an event has no entry either.
 """
 
 

@@ -82,7 +82,7 @@ class SdkRequest:
 
     def own_worker(self) -> Worker:
         """Return the Worker in the path, who must be the Worker in the Access Token."""
-        require(self.ids["worker"] == self.grant.worker_sid, "it is for another Worker")
+        require(self.ids["worker"] == self.grant.worker_sid, "the request is for another Worker")
         return self.find(self.workspace.workers, "worker")
 
     def own_reservation(self) -> Reservation:

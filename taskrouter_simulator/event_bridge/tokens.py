@@ -37,7 +37,7 @@ class Grant:
 
     Attributes:
         workspace_sid: SID of the Workspace (WS…).
-        worker_sid: SID of the Worker (WK…); "" if the token names no Worker.
+        worker_sid: SID of the Worker (WK…); "" if the token specifies no Worker.
         role: One of ROLES.
         expires: Time at which the token expires, in seconds since the epoch.
     """

@@ -225,7 +225,7 @@ class RestApi:
             raise Unauthenticated("Authenticate")
 
     def _error(self, error: ApiError, retry_after: int | None = None) -> Response:
-        """Return an error in Twilio's usual format or, if configured, RFC 9457 format."""
+        """Return an error in Twilio's usual format or, if configured, in RFC 9457 format."""
         page = f"https://www.twilio.com/docs/errors/{error.code}"
         body: dict[str, Any] = {"code": error.code, "status": error.status}
         if self._settings.problem_details:
@@ -281,7 +281,8 @@ async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
 def _json_to_form(body: bytes) -> str:
     """Encode a JSON object as a form.
 
-    Names may begin with a lowercase or an uppercase letter, because Twilio's page shows both.
+    Names may begin with a lowercase or an uppercase letter, because Twilio's documentation shows
+    both forms.
     """
     try:
         body_values = json.loads(body or b"{}")

@@ -36,7 +36,7 @@ _NEWEST_FIRST = Ordering("newest first", ((lambda event: event.sequence, True),)
 def render(request: Request, event: Event) -> dict[str, Any]:
     """Return an Event as JSON, with the Workspace as its actor.
 
-    Twilio redacts the attributes of Tasks after 30 days.
+    As in Twilio's API, the attributes of Tasks are redacted after 30 days.
     """
     workspace = request.workspace
     data: dict[str, str | None] = {

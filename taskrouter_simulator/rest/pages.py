@@ -20,7 +20,10 @@ Position = list[Any]
 
 _DIRECTIONS = {"asc", "desc"}
 _TOKEN_KEY = derived_hex("page-token").encode()
-"""Authenticates page tokens; derived, so that tokens stay valid in a restored simulator."""
+"""The key that authenticates page tokens.
+
+The key is the same in every run, so page tokens stay valid after a snapshot is restored.
+"""
 _MAC_LENGTH = 22
 """Length of the code that authenticates a page token, in characters."""
 

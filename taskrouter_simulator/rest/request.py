@@ -47,7 +47,8 @@ class Parameters:
 
     Args:
         text: The encoded parameters; a name may be repeated.
-        names: Names of the operation's parameters; the methods ignore all others.
+        names: Names of the operation's parameters. Other parameters in the text are ignored, but
+            `require_known` rejects them.
         lists: Names of the parameters that may be repeated; for all others, the last value is used.
 
     Raises:
@@ -307,7 +308,7 @@ class Request:
         """Compare the If-Match header with the version of a resource.
 
         Raises:
-            PreconditionFailed: The header names a different version.
+            PreconditionFailed: The header specifies a different version.
         """
         if self.if_match is None or self.if_match.strip() == "*":
             return

@@ -34,7 +34,8 @@ class _Selection:
     Attributes:
         interval: The interval.
         facts: The facts in the interval, oldest first; limited to one TaskChannel if requested.
-        thresholds: Waiting times in seconds at which Tasks and Reservations are split.
+        thresholds: Waiting times in seconds. Tasks and Reservations with longer waits are counted
+            separately.
     """
 
     interval: Interval
@@ -79,7 +80,11 @@ def workflow_real_time(request: Request) -> dict[str, Any]:
 
 
 def workflow_cumulative(request: Request) -> dict[str, Any]:
-    """Compute the cumulative statistics of a Workflow, which Tasks enter when they are created."""
+    """Compute the cumulative statistics of a Workflow.
+
+    A Task enters its Workflow when it is created, so `tasks_entered` is the number of created
+    Tasks.
+    """
     sid = request.find(request.workspace.workflows, "workflow").sid
     selection = _select(request)
     facts = [fact for fact in selection.facts if fact.workflow_sid == sid]
@@ -189,7 +194,7 @@ def _parse_interval(request: Request) -> Interval:
     if start is None:
         start = end - 60 * (minutes or _DEFAULT_MINUTES)
     if start < int(now) - RETENTION:
-        raise BadRequest("The statistics must not begin more than 30 days ago", _TOO_OLD)
+        raise BadRequest("The interval must not begin more than 30 days ago", _TOO_OLD)
     if start > end:
         raise BadRequest("StartDate must not be later than EndDate, which defaults to now")
     return Interval(start, end)

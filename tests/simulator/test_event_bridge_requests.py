@@ -321,7 +321,7 @@ def test_access_to_another_workspace_is_denied(taskrouter, alice):
     status, response = post(taskrouter, json.dumps(body).encode(), {})
     assert (status, response["message"]) == (
         403,
-        "The Access Token does not permit the request: it is for another Workspace",
+        "The Access Token does not permit the request: the request is for another Workspace",
     )
 
 

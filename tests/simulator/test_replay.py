@@ -176,7 +176,7 @@ def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file
         ("[" * 100_000, "line 1 of {file} is not a JSON object"),
         ("[]", "line 1 of {file} is not a JSON object"),
         *(
-            (json.dumps({**ENTRY, name: value}), "line 1 of {file} is not a callback")
+            (json.dumps({**ENTRY, name: value}), "line 1 of {file} is not a valid callback")
             for name, value in (
                 ("kind", 1), ("url", None), ("url", "/a"), ("answer", None), ("status", "200"),
                 ("parameters", {"a": 1}), ("parameters", []), ("headers", None),
@@ -186,7 +186,7 @@ def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file
         ),
         *(
             (json.dumps({key: ENTRY[key] for key in ENTRY if key != name}),
-             "line 1 of {file} is not a callback")
+             "line 1 of {file} is not a valid callback")
             for name in ("kind", "method", "url", "answer", "status", "parameters", "headers")
         ),
     ],

@@ -433,7 +433,7 @@ def fill_path(center, path):
 @pytest.mark.parametrize("path", INTERVAL_PATHS)
 def test_interval_is_validated(center, path):
     path = fill_path(center, path)
-    too_old = (14241, "The statistics must not begin more than 30 days ago")
+    too_old = (14241, "The interval must not begin more than 30 days ago")
     combined = (20001, "Minutes must not be combined with StartDate or EndDate")
     empty = (20001, "StartDate must not be later than EndDate, which defaults to now")
     for parameters, expected in (

@@ -45,7 +45,7 @@ def test_requests_and_callbacks_allow_different_faults(on, kind):
 
 
 def test_on_field_must_be_request_or_a_kind_of_callback():
-    message = "on must be one of request, assignment, fallback, event, twiml, status"
+    message = "`on` must be one of request, assignment, fallback, event, twiml, status"
     for on in (None, "other", ["request"]):
         assert error_for(on=on, kind="cut") == message
 
@@ -58,7 +58,7 @@ def test_on_field_must_be_request_or_a_kind_of_callback():
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", None])
 def test_requests_and_callbacks_allow_different_methods(on, allowed, method):
     is_valid = method in {None, *allowed}
-    message = f"method must be one of {', '.join(allowed)} if on is {on}"
+    message = f"`method` must be one of {', '.join(allowed)} if `on` is `{on}`"
     assert error_for(on=on, kind="cut", method=method) == (None if is_valid else message)
 
 
@@ -104,7 +104,7 @@ def test_field_has_limits_and_applies_only_to_the_listed_kinds(field, kinds, val
         for value, is_valid in values.items():
             expected = None if is_valid else message
             if is_valid and kind not in kinds:
-                expected = f"{field} applies only if kind is {' or '.join(kinds)}"
+                expected = f"`{field}` applies only if `kind` is `{'` or `'.join(kinds)}`"
             assert error_for(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
 
 
@@ -117,7 +117,7 @@ def test_only_method_times_and_retry_after_may_be_null():
 
 @pytest.mark.parametrize("seconds", [{}, {"seconds": 0}])
 def test_latency_requires_seconds(seconds):
-    message = "seconds must be greater than 0 if kind is latency"
+    message = "`seconds` must be greater than 0 if `kind` is `latency`"
     assert error_for(on="request", kind="latency", **seconds) == message
 
 
@@ -127,7 +127,7 @@ def test_moment_may_be_after_only_for_requests_and_cut_callbacks(on, kind):
     if kind == ("duplicate" if on == "request" else "error"):
         return
     is_valid = on == "request" or kind == "cut"
-    message = f"moment must be before if on is {on} and kind is {kind}"
+    message = f"`moment` must be `before` if `on` is `{on}` and `kind` is `{kind}`"
     given = {"on": on, "kind": kind, **VALID[kind]}
     assert error_for(**given, moment="after") == (None if is_valid else message)
     assert error_for(**given, moment="before") is None

@@ -126,7 +126,7 @@ def test_value_must_be_a_string(key):
     [
         ("", "the configuration is not JSON or is nested too deeply"),
         ("[" * 100_000, "the configuration is not JSON or is nested too deeply"),
-        ("[]", "the document must be an object"),
+        ("[]", "the configuration must be an object"),
         ("{}", "task_routing must be an object"),
         ('{"task_routing": {"filters": {}}}', "filters must be an array"),
         ('{"task_routing": {"filters": [1]}}', "a filter must be an object"),

@@ -52,7 +52,7 @@ function drawCallback(body, entry) {
     ["Content-Type", entry.content_type],
     ["Took", formatMilliseconds(entry.seconds)],
   ]);
-  if (entry.answer) drawPreformatted(body, "Body", `the response at ${formatTime(entry.at)}, ${entry.id}`, bodyOf(entry));
+  if (entry.answer) drawPreformatted(body, "Body", `response ${entry.id} at ${formatTime(entry.at)}`, bodyOf(entry));
 }
 
 function bodyOf({ answer, answer_length: length }) {

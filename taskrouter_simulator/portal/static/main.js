@@ -15,7 +15,7 @@ import { formatTime, now, setFrozen, setTime } from "./time.js";
 import { workerRow } from "./workers.js";
 
 const wide = matchMedia("(min-width: 46rem)").matches;
-const ROWS = wide ? 10 : 5; // Tasks and Reservations both fit near the top of a phone's page
+const ROWS = wide ? 10 : 5; // on a phone, 5 rows per list keep the Reservations near the top
 let state = null;
 let connected = false;
 
