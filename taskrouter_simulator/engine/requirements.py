@@ -104,7 +104,7 @@ def _find_known_worker(
     worker = index.workers.find(**{field: known})
     if task.is_waiting or (worker and worker.sid in index.workers.queue(step.queue_sid).members):
         return field, known, [worker.sid] if worker else []
-    code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
+    code, message = INVALID_KNOWN_WORKER, f"{reference} does not specify a known worker"
     if isinstance(value, str) and value:
         code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
         others = [other for other in engine.workspaces.values() if other is not index.workspace]
@@ -117,7 +117,7 @@ def _find_known_worker(
 def _sort_key(
     workspace: Workspace, worker: Worker, order_by: str
 ) -> tuple[tuple[bool, float], ...]:
-    """Return the sort key for numeric attributes, such as `worker.level DESC, worker.age`.
+    """Return a Worker's sort key for `order_by`, such as `worker.level DESC, worker.age`.
 
     Workers whose attribute is not a number come last.
     """

@@ -338,7 +338,7 @@ def _find_known_workers(
     members = workers.members(engine, workspace, queue)
     matches = [worker for worker in members if getattr(worker, field) == known]
     if not matches and not task.is_waiting:
-        code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
+        code, message = INVALID_KNOWN_WORKER, f"{reference} does not specify a known worker"
         if isinstance(value, str) and value:
             code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
             others = [other for other in engine.workspaces.values() if other is not workspace]

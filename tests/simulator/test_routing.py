@@ -322,10 +322,10 @@ def test_non_numeric_attributes_are_sorted_last():
     ("key", "agent", "code", "message"),
     [
         ("known_worker_sid", "WK1", 40152, "Known worker WK1 is not in the task queue"),
-        ("known_worker_sid", "", 40154, "task.agent does not name a known worker"),
-        ("known_worker_sid", 7, 40154, "task.agent does not name a known worker"),
+        ("known_worker_sid", "", 40154, "task.agent does not specify a known worker"),
+        ("known_worker_sid", 7, 40154, "task.agent does not specify a known worker"),
         ("known_worker_friendly_name", "Dan", 40152, "Known worker Dan is not in the task queue"),
-        ("known_worker_friendly_name", None, 40154, "task.agent does not name a known worker"),
+        ("known_worker_friendly_name", None, 40154, "task.agent does not specify a known worker"),
     ],
 )
 def test_alert_about_known_worker_is_emitted_once(key, agent, code, message):
