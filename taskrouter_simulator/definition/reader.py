@@ -51,7 +51,9 @@ MAX_RESERVATION_TIMEOUT = 86_400
 MAX_CAPACITY = 100_000
 _SHORT_NAME = Name(64)
 _NAME = Name()
-_WAS = Field(_SHORT_NAME, "Previous name. Write it when you rename the resource.")
+_WAS = Field(
+    _SHORT_NAME, "Previous name of the resource. Set this key when you rename the resource."
+)
 _ORDER = Choice(("FIFO", "LIFO"))
 
 _TARGET = Object(
@@ -63,7 +65,8 @@ _TARGET = Object(
             "Name of the TaskQueue; by default, the TaskQueue of the preceding target.",
         ),
         "expression": Field(
-            Nullable(Expression()), "Selects Workers, such as task.region == worker.region."
+            Nullable(Expression()),
+            "Expression that selects Workers, such as task.region == worker.region.",
         ),
         "priority": Field(
             Nullable(Integer(0, MAX_INTEGER)), "New priority of the Task; by default, unchanged."
@@ -93,7 +96,8 @@ _FILTER = Object(
     {
         "filter_friendly_name": Field(Nullable(_NAME), "Display name of the filter."),
         "expression": Field(
-            Nullable(Expression()), "Selects Tasks, such as language == 'es'; by default, all."
+            Nullable(Expression()),
+            "Expression that selects Tasks, such as language == 'es'; by default, all Tasks match.",
         ),
         "targets": Field(ListOf(_TARGET), "The targets in order.", required=True),
     },
@@ -158,7 +162,8 @@ _TASK_QUEUE = Object(
         "friendly_name": Field(_NAME, "Name of the TaskQueue.", required=True),
         "was": _WAS,
         "target_workers": Field(
-            Expression(may_be_empty=True), "Selects Workers, such as languages HAS 'es'."
+            Expression(may_be_empty=True),
+            "Expression that selects Workers, such as languages HAS 'es'.",
         ),
         "max_reserved_workers": Field(
             Integer(1, 50), "Maximum number of Workers to reserve for a Task at a time."
@@ -196,9 +201,13 @@ _WORKER = Object(
         "friendly_name": Field(_SHORT_NAME, "Name of the Worker.", required=True),
         "was": _WAS,
         "attributes": Field(Attributes(), "Attributes that expressions can use."),
-        "activity": Field(_SHORT_NAME, "Activity of a new Worker; never changed later."),
+        "activity": Field(
+            _SHORT_NAME,
+            "Activity of a new Worker; the Activity of an existing Worker is never changed.",
+        ),
         "capacity": Field(
-            MappingOf(Integer(0, MAX_CAPACITY)), "Number of Tasks at a time, by TaskChannel."
+            MappingOf(Integer(0, MAX_CAPACITY)),
+            "Maximum number of Tasks at a time, by TaskChannel.",
         ),
     },
     needs_all=True,
@@ -266,7 +275,7 @@ def read_document(document: Document, findings: Findings) -> WorkspaceDefinition
 
     Args:
         document: The document.
-        findings: Receives the mistakes. Values that cannot be used are unmanaged.
+        findings: Receives the mistakes. Values that cannot be used are treated as unmanaged.
 
     Returns:
         The definition; None if the document is not a mapping.

@@ -46,7 +46,8 @@ def set_status(
     """Set a Task's status to canceled, wrapping or completed, as requested over REST.
 
     Raises:
-        BadRequest: `status` is not one of these, or the current status does not allow the change.
+        BadRequest: `status` is none of these statuses, or the current status does not allow the
+            change.
     """
     operations = {
         TaskStatus.CANCELED: cancel,

@@ -85,7 +85,7 @@ class Call(Resource):
             `<Gather>` timeout.
         is_fetching: Whether the latest request is still in progress.
         queued: Position in a queue; None if the call is not queued.
-        partner_sid: SID of the connected call, unless the call is in a conference.
+        partner_sid: SID of the call at the other end; None for none and in a conference.
         conference_sid: SID of the conference that the call is in; "" for none.
         connected_by: Name of the instruction or verb that connected the call with a Worker or a
             caller; "" if the call has not been connected.

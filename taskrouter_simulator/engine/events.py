@@ -38,7 +38,7 @@ RESOURCE_TYPES = {
     "WT": "task",
     "WW": "workflow",
 }
-"""ResourceType by prefix of the ResourceSid. Events from Twilio were observed to use "transfer"."""
+"""ResourceType by the prefix of the ResourceSid. Observed events from Twilio use "transfer"."""
 
 
 def publish(

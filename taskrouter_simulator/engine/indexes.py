@@ -1,7 +1,8 @@
 """Indexes that let a routing pass examine only the Tasks that a change affects.
 
 The indexes are derived from the state and can be rebuilt at any time. Tasks with the same
-requirement can be offered to the same Workers, so one evaluation per Worker suffices for all Tasks.
+requirement can be offered to the same Workers, so one evaluation per Worker suffices for all of
+these Tasks.
 """
 
 from bisect import bisect_left, insort

@@ -133,7 +133,7 @@ def read_events(
     allowed: frozenset[str] = CALL_EVENTS,
     default: frozenset[str] = COMPLETED,
 ) -> frozenset[str]:
-    """Return the events in an array or comma-separated list, or the default if it is absent."""
+    """Return the events of an array or comma-separated list, or the default if it is absent."""
     value = parameters.get(name)
     if value is None:
         return default

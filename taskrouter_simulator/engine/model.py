@@ -110,7 +110,7 @@ class Configuration:
         return targets if self.default is None else [*targets, self.default]
 
     def queue_sids(self) -> set[str]:
-        """Return the SIDs of all TaskQueues named in the configuration."""
+        """Return the SIDs of all TaskQueues that the configuration refers to."""
         return {target.queue_sid for target in self.targets() if target.queue_sid}
 
 

@@ -282,8 +282,8 @@ def parse_order_by(text: str) -> tuple[OrderClause, ...]:
         clause = re.fullmatch(r"(?ai)\s*(\S+)(?:\s+(ASC|DESC))?\s*", part)
         if clause is None:
             raise ExpressionError(
-                f"{part[:200]!r} is not an attribute, optionally followed by ASC or DESC,"
-                " such as worker.level DESC"
+                f"{part[:200]!r} must be an attribute such as worker.level, optionally followed by"
+                " ASC or DESC"
             )
         keys = reference_keys(clause[1])
         sign = -1 if (clause[2] or "").upper() == "DESC" else 1

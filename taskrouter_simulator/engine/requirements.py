@@ -117,7 +117,7 @@ def _find_known_worker(
 def _sort_key(
     workspace: Workspace, worker: Worker, order_by: str
 ) -> tuple[tuple[bool, float], ...]:
-    """Return the sort key for numeric attributes, such as `worker.level DESC, worker.age`.
+    """Return a Worker's sort key for `order_by`, such as `worker.level DESC, worker.age`.
 
     Workers whose attribute is not a number come last.
     """

@@ -249,7 +249,8 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
 def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Cancel a pending Reservation, and offer its Task again.
 
-    This happens if the callbacks fail or the Worker does not answer the call.
+    The setting `unanswered_call` selects this outcome for unanswered calls, and
+    `failed_callbacks_cancel` selects it for failed assignment callbacks.
     """
     _end(engine, workspace, reservation, Status.CANCELED, evaluation=Evaluation.RESTART)
     _delay_next_offer(engine, workspace, reservation)

@@ -79,8 +79,9 @@ def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
     """Return the sort key of a Task.
 
-    Tasks with a higher priority come first, then Tasks whose TaskQueue has the order (FIFO or LIFO)
-    that the Workspace prioritizes. All other Tasks are sorted in the order of their TaskQueue.
+    Tasks with a higher priority come first. Among Tasks with the same priority, Tasks whose
+    TaskQueue has the order (FIFO or LIFO) that the Workspace prioritizes come first. Within each of
+    these two groups, Tasks are sorted in the order of their TaskQueue.
     """
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"

@@ -243,10 +243,10 @@ def _set_target(engine: Engine, workspace: Workspace, task: Task, sid: str) -> N
 def _step_to(
     engine: Engine, workspace: Workspace, sid: str, queue_sid: str | None = None
 ) -> Step | None:
-    """Return the step that leads to a TaskQueue or Worker; None if it does not exist.
+    """Return the step that leads to a TaskQueue or Worker; None if the SID belongs to neither.
 
-    The step that leads to a Worker keeps the TaskQueue `queue_sid` if the Worker is a member.
-    Otherwise, the step leads to the oldest TaskQueue that contains the Worker.
+    A step that leads to a Worker uses the TaskQueue `queue_sid` if the Worker is a member.
+    Otherwise, the step uses the oldest TaskQueue that contains the Worker.
     """
     if sid in workspace.queues:
         target = Target(queue_sid=sid)

@@ -81,7 +81,7 @@ def undo(engine: Engine, workspace: Workspace, task: Task, transfer: Transfer, s
 def publish(
     engine: Engine, workspace: Workspace, task: Task, transfer: Transfer, change: str
 ) -> None:
-    """Publish a `task.transfer-` event."""
+    """Publish a `task.transfer-…` event, such as `task.transfer-initiated`."""
     events.publish(
         engine, workspace, f"task.transfer-{change}", f"Transfer {transfer.sid} {change}",
         sid=transfer.sid, task=task,

@@ -124,8 +124,8 @@ def stop_ringing(
 def update_calls(engine: Engine, reservation: Reservation) -> None:
     """Stop ringing and end calls as required after a Reservation's status has changed.
 
-    A caller whose call is not simulated is assumed to hang up when the Worker's work ends. A
-    Worker leaves the call after a cold transfer.
+    A caller whose call is not simulated is assumed to hang up when the accepted Reservation starts
+    wrapping or ends. A Worker leaves the call after a cold transfer.
     """
     stop_ringing(engine, reservation)
     if reservation.status is ReservationStatus.ACCEPTED:
@@ -134,10 +134,10 @@ def update_calls(engine: Engine, reservation: Reservation) -> None:
         if leg.reservation_sid != reservation.sid or not leg.connected_by or leg.has_ended:
             continue
         if _is_transferred(engine, leg):
-            # Leaving now could end the conference and close the Task while its status changes.
+            # A Worker who left now could end the conference and close the Task during this change.
             engine.set_timer("ring", leg.sid, engine.now(), partial(_leave_call, engine, leg))
         elif not leg.caller_sid:
-            execution.end(engine, leg, "the Task has ended")
+            execution.end(engine, leg, "the caller is assumed to have hung up")
 
 
 def _is_transferred(engine: Engine, leg: Call) -> bool:

@@ -23,7 +23,7 @@ _SUBSCRIBED_AS = {
     "participant-speech-start": "speaker",
     "participant-speech-stop": "speaker",
 }
-"""Name in `ConferenceStatusCallbackEvent` by `StatusCallbackEvent`."""
+"""Names used in `ConferenceStatusCallbackEvent`, keyed by the event's `StatusCallbackEvent`."""
 
 
 def find(engine: Engine, task_sid: str) -> Conference | None:
@@ -110,7 +110,7 @@ def update(
     speaking: bool | None = None,
     end_conference_on_exit: bool | None = None,
 ) -> None:
-    """Update a participant, like Twilio's Participant resource; None leaves a value unchanged.
+    """Update a participant as Twilio's Participant resource does; None leaves a value unchanged.
 
     Args:
         engine: The engine.

@@ -293,7 +293,10 @@ def _redirect(engine: Engine, call: Call, verb: Verb) -> bool:
 
 
 def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
-    """Connect to a waiting caller or a phone; assume that other parties stay connected."""
+    """Execute `<Dial>`: connect the call to a waiting caller or to a phone.
+
+    A conference, or a queue without `reservationSid`, is assumed to last until the call ends.
+    """
     noun = verb.child("Queue", "Number", "Client", "Sip", "Conference")
     reservation_sid = noun.attributes.get("reservationSid") if noun else None
     if noun is None or reservation_sid is None:
