@@ -151,7 +151,7 @@ def _require_effect(description: Mapping[str, Any]) -> None:
     if description.get("method") not in {None, *methods}:
         raise FaultError(f"`method` must be one of {', '.join(methods)} if `on` is `{on}`")
     if not description.get("path", "*").startswith(("/", "*", "?", "[")):
-        raise FaultError("path must begin with / or *")
+        raise FaultError("`path` must begin with / or a wildcard (*, ? or [)")
     for name, kinds in _KINDS_BY_FIELD.items():
         if name in description and kind not in kinds:
             allowed = " or ".join(f"`{item}`" for item in kinds)

@@ -218,7 +218,7 @@ def _require_number(keys: Keys) -> None:
             kind = "boolean"
         case _:
             return
-    raise ExpressionError(f"{_text(keys)} is a {kind}, but order_by sorts by integers")
+    raise ExpressionError(f"{_text(keys)} is a {kind}, but order_by sorts by numbers")
 
 
 def _require_available(keys: Keys, scope: Scope) -> None:

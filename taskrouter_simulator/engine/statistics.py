@@ -114,7 +114,8 @@ def sum_tasks(facts: Collection[Fact], thresholds: Collection[int]) -> dict[str,
 
     Args:
         facts: The facts to count, oldest first.
-        thresholds: Waiting times in seconds at which Tasks and Reservations are split.
+        thresholds: Waiting times in seconds. Tasks and Reservations with longer waits are counted
+            separately.
     """
     counts = Counter(fact.kind for fact in facts)
     accepted = [fact for fact in facts if fact.kind is Kind.RESERVATION_ACCEPTED]

@@ -153,4 +153,4 @@ def test_string_in_order_by_is_rejected_with_reason(name):
             [tuple(name.split("."))], names.ORDER_BY, simulation.workspace,
             names_may_begin_with_digit=True,
         )  # fmt: skip
-    assert str(error.value) == f"{name} is a string, but order_by sorts by integers"
+    assert str(error.value) == f"{name} is a string, but order_by sorts by numbers"

@@ -65,7 +65,7 @@ def test_requests_and_callbacks_allow_different_methods(on, allowed, method):
 @pytest.mark.parametrize("path", ["/", "*x", "?v1", "[/]v1", "/v1/Workspaces"])
 def test_path_pattern_must_be_able_to_match_leading_slash(path):
     assert error_for(on="request", kind="cut", path=path) is None
-    message = "path must begin with / or *"
+    message = "`path` must begin with / or a wildcard (*, ? or [)"
     assert error_for(on="request", kind="cut", path="x" + path) == message
 
 
