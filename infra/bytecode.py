@@ -3,8 +3,9 @@
 Lambda's file system is read-only, so each new execution environment would compile all imported
 modules. Chalice packages no bytecode for dependencies, and gives all files the same modification
 time, so Python would ignore timestamp-based bytecode. The added bytecode is therefore "unchecked"
-(https://peps.python.org/pep-0552/): Python does not compare it with its source. The bytecode is
-compiled from the sources in the package, so bytecode and sources always match (docs/adr/0036).
+(https://peps.python.org/pep-0552/): Python does not compare the bytecode with its source. The
+bytecode is compiled from the sources in the package, so bytecode and sources always match
+(docs/adr/0036).
 """
 
 import functools
@@ -22,7 +23,7 @@ _HEADER = importlib.util.MAGIC_NUMBER + (0b01).to_bytes(4, "little")
 """The beginning of unchecked bytecode, before the hash of its source."""
 
 _SDK, _SDK_USED = "twilio/rest/", ("twilio/rest/__init__.py", "twilio/rest/taskrouter/")
-"""Twilio's SDK has clients for about 40 APIs. Bytecode for all of them would double the package."""
+"""Twilio's SDK has clients for about 40 APIs. Bytecode for all would double the package's size."""
 
 _MODE = 0o644
 """File mode of the bytecode. Lambda runs functions as a user who does not own the files."""

@@ -1,4 +1,4 @@
-"""Checks the configuration for Chalice commands, and adds bytecode and paths of callback routes.
+"""Checks the configuration for Chalice commands, adds bytecode, and prefixes callback paths.
 
 Chalice imports `app.py` when it starts a command such as `deploy`, `package` or `local`, and
 `app.py` calls `run`. If the user has made a mistake, the command then ends with one message instead

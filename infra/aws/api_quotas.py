@@ -27,7 +27,11 @@ _MAX_WAITS = 10
 
 
 def wait_for_quotas(events: Any) -> None:
-    """Make a botocore client wait until its throttled requests are within the quotas."""
+    """Make a botocore client wait before it repeats a request that exceeded a quota.
+
+    Args:
+        events: The event emitter of the client.
+    """
     events.register_first(_EVENT, _seconds_to_wait)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chalice.app import Chalice
 
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
-"""Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
+"""Routes with metrics for alarms. The metrics of each method cost up to $1.50 a month."""
 
 ACCEPT_PATH = "/reservations/{sid}/accept"
 
@@ -34,7 +34,7 @@ _FILE_PATH = "/console/{version}/{name}"
 """Route of the console's files, which browsers request once per version."""
 
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
-"""Routes that complete and start a sign-in. Both wait for the identity provider, if configured."""
+"""Sign-in routes. If an identity provider is configured, both routes wait for the provider."""
 
 _LOG_PATH = "/callbacks"
 """The route that waits for CloudWatch Logs."""
@@ -44,7 +44,7 @@ _PAGE_PATHS = ("/console", _SESSION_PATH)
 """Routes that a console requests once, when its page is loaded."""
 
 _SUPERVISOR_PATHS = ("/reservations/{sid}/signature", "/statistics")
-"""Other routes that read records, and that only supervisors and services use."""
+"""Routes, other than `_LOG_PATH`, that only supervisors and services use."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -62,7 +62,7 @@ class _MethodSetting:
 
 
 def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
-    """Return the method settings of the API's stage, which inherit nothing from ``*``."""
+    """Return the settings of the API's methods. Method settings inherit nothing from ``*``."""
     # Only deployments need the whole app.
     from app import app  # noqa: PLC0415
     from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
@@ -155,7 +155,7 @@ def find_throttle(stage: Stage, concurrency: int, path: str) -> Throttle:
 
 
 def describe_low_concurrency(aws: Aws, stage: Stage, concurrency: int) -> str | None:
-    """Return a hint if the unreserved concurrency reduces the rates of callbacks, or None.
+    """Return a hint if low unreserved concurrency limits the callback rates; otherwise None.
 
     Args:
         aws: The account and region.

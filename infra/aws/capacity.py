@@ -1,7 +1,7 @@
 """Lambda's limit on concurrent executions, and the resulting limits of a stage.
 
-A function that takes D seconds per request serves C / D requests per second with C concurrent
-executions. A new AWS account may have a limit of 10.
+A function that takes D seconds per request can process C / D requests per second with C concurrent
+executions. A new AWS account may be limited to 10 concurrent executions.
 """
 
 import math
@@ -69,16 +69,17 @@ _DEFAULT_SHARE = 0.25
 _PAGE_SHARE = 0.05
 """Share of the concurrency for each method that a console calls only when its page is loaded.
 
-These methods require no token. Lambda accepts at most 10 requests per second per unit of
-concurrency. With this small share, the methods that Twilio does not call stay below this limit in
-total if the concurrency is at least 2. These methods therefore cannot exhaust Lambda's rate.
+Anyone can call these methods, because they require no token. Lambda accepts at most 10 requests per
+second per unit of concurrency. The share is so small that the total rate of all methods that Twilio
+does not call stays below Lambda's limit, provided that the concurrency is at least 2.
 """
 
 _SUPERVISOR_SHARE = 0.01
-"""Share of the concurrency for each method for supervisors and services, except the callback log.
+"""Share of the concurrency for each method that only supervisors and services call.
 
-A share of 0.05 would be too large: with a concurrency of 2, the total rate of the methods that
-Twilio does not call would exceed the rate that Lambda accepts.
+Searches of the callback log have a separate share. A share of 0.05 would be too large: with a
+concurrency of 2, the total rate of the methods that Twilio does not call would exceed the rate that
+Lambda accepts.
 """
 
 _LOG_SHARE = 0.02
@@ -95,8 +96,8 @@ _POLLS_PER_SECOND = 0.5
 
 _PAGE_REQUESTS = 6
 """Number of requests that a console sends to one method at once, to load a new version's files. An
-agent's page loads the script, the style sheet, the timer, both icons and the texts, unless they are
-English."""
+agent's page loads the script, the style sheet, the timer, both icons and, unless the language is
+English, the texts."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the ConcurrencyHigh alarm is triggered."""
@@ -161,13 +162,13 @@ def _describe_request(concurrency: int) -> str:
 def describe_low_concurrency(
     aws: Aws, stage: Stage, concurrency: int, accept: Throttle
 ) -> str | None:
-    """Return a hint if the unreserved concurrency reduces the rates of callbacks, or None.
+    """Return a hint if low unreserved concurrency limits the callback rates; otherwise None.
 
     Args:
         aws: The account and region.
         stage: The stage to deploy.
         concurrency: See `read_concurrency`.
-        accept: The throttle of accept requests, which agents notice first.
+        accept: The throttle of accept requests. Agents notice this limit first.
     """
     if concurrency >= SUFFICIENT_CONCURRENCY or stage.reserved_concurrency is not None:
         return None
@@ -199,8 +200,9 @@ def callback_throttle(concurrency: int) -> Throttle:
 def event_throttle(concurrency: int) -> Throttle:
     """Return the throttle of TaskRouter's events.
 
-    TaskRouter posts several events per callback. If a callback is refused, the Reservation gets no
-    instruction. If an event is refused, the reconciliation records the reported status.
+    TaskRouter posts several events per callback, but a callback is more important. If a callback is
+    refused, the Reservation gets no instruction. If an event is refused, the reconciliation later
+    records the status that the event reported. Events therefore get a smaller share.
     """
     maximum = MAX_CALLBACK_THROTTLE
     return Throttle(
@@ -276,9 +278,10 @@ def page_throttle(concurrency: int, agents: int) -> Throttle:
 
 
 def supervisor_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each method for supervisors and services, except the callback log.
+    """Return the throttle of each method that only supervisors and services call.
 
-    A burst may be as large as with the default throttle.
+    Searches of the callback log have a separate throttle, `log_throttle`. A burst may be as large
+    as with the default throttle.
     """
     throttle = _throttle(concurrency * _SUPERVISOR_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
     return Throttle(rate=throttle.rate, burst=default_throttle(concurrency).burst)

@@ -123,8 +123,8 @@ def rebuild_record(
 def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
     """Check that the stage does not exist in another account or region.
 
-    If the caller may not list buckets or read roles, the check may be limited to the checkout's
-    record.
+    If the caller is not allowed to list buckets or read roles, the check may be limited to the
+    checkout's record.
 
     Raises:
         OperatorError: The checkout's record, the bucket or a role of the stage belongs to another

@@ -185,7 +185,8 @@ def _role_belongs_to_another_region(aws: Aws, stage: Stage, handler: str) -> boo
     # Earlier versions rendered the region into the policy. Current policies contain * instead.
     if regions := re.findall(r":dynamodb:([\w-]+):", policy):
         return aws.region not in regions
-    # A stage's role is created after the stage's stack, and removed before the stack.
+    # A role exists only while its stage has a stack. If this region has neither the stack nor the
+    # function, the role therefore belongs to another region.
     return not _find_function(aws, stage, handler) and not stacks.exists(aws, stage)
 
 
@@ -271,7 +272,7 @@ def ensure_created_by_chalice(aws: Aws, stage: Stage) -> None:
 
 
 def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
-    """Check that a stage to package was not deployed by Chalice.
+    """Check that Chalice did not create a stage that is to be packaged for CloudFormation.
 
     Raises:
         OperatorError: Chalice created the function of the stage's API.

@@ -26,7 +26,7 @@ _LEASE_SECONDS = 30 * 60
 """Lease duration, longer than a deployment normally takes."""
 
 _WRONG_KEY = "ValidationException"
-"""DynamoDB's error code for a table with a different key, which is not a state table."""
+"""DynamoDB's error code if the table's key differs from the key of a state table."""
 
 _LIMITS = {"attempts": 3, "connect_timeout": 5, "read_timeout": 5}
 """Limits for a DynamoDB call, so that an interrupted command ends soon even without a network."""
@@ -50,7 +50,7 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
 
     Raises:
         OperatorError: Someone else holds the lock, or the table is not a state table.
-            The message names the owner or the table, and the remedy.
+            The message identifies the owner or the table, and explains the remedy.
     """
     dynamodb = aws.client("dynamodb", **_LIMITS)
     owner, started = uuid.uuid4().hex, int(time.time())

@@ -1,7 +1,8 @@
 """IAM policies of the functions, rendered from templates.
 
 `chalice deploy` passes a policy file to IAM unchanged. ARNs therefore contain `*` instead of the
-partition, the region and the account, and the rendered files of the declared stages are committed.
+partition, the region and the account. The rendered files are the same in every account, so those of
+the declared stages are committed.
 """
 
 import json
@@ -43,8 +44,8 @@ def render(stage: Stage) -> dict[str, Any]:
 def _secret_statement(stage: Stage) -> dict[str, str]:
     """Return the statement that allows reading the secret from Secrets Manager.
 
-    SSM reads the secret with the permissions of its caller. The ARN of a secret ends in six random
-    characters.
+    SSM reads the secret with the permissions of the function that reads the parameter. The
+    resource ends in wildcards, because the ARN of a secret ends in six random characters.
     """
     name = stage.settings.secrets_parameter.removeprefix(SECRETS_MANAGER)
     return {

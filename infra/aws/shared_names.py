@@ -79,14 +79,14 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
         ):
             raise invalid(
                 stage_name,
-                f"the Workspace {sid} is also the {_WORKSPACE} of stage {other_stage}. A "
+                f"the Workspace {sid} is also used by stage {other_stage} ({_WORKSPACE}). A "
                 "definition must not change the Workspace of another stage. Set "
-                f"{_WORKSPACE} of stage {stage_name} to another Workspace. {remedy}",
+                f"{_WORKSPACE} of stage {stage_name} to the SID of another Workspace. {remedy}",
             )
 
 
 def _is_workspace(variables: Mapping[str, Any], sid: str) -> bool:
-    # Other stages have not been checked, so their SIDs may contain the hexadecimal digits A to F.
+    # Other stages have not been checked, so their SIDs may contain uppercase hexadecimal digits.
     return _text(variables, _WORKSPACE).lower() == sid.lower()
 
 
@@ -115,7 +115,7 @@ def stages_with_parameter(project: Mapping[str, Any], stage_name: str, parameter
     return [
         name
         for name, variables in _other_stages(project, stage_name)
-        # The parameter's ARN contains the name without a leading slash.
+        # A name with a leading slash has the same ARN as the name without the slash.
         if _text(variables, "SECRETS_PARAMETER").lstrip("/") == parameter.lstrip("/")
     ]
 

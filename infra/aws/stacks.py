@@ -39,8 +39,8 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
     Raises:
         OperatorError: The stack can't be updated, an existing table differs from the template,
             Lambda would refuse the reserved concurrency, or the change failed or took longer than
-            half an hour. For a failed change, the message names the first failure or says where
-            to find it.
+            half an hour. For a failed change, the message describes the first failure or says
+            where to find it.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {
@@ -60,8 +60,9 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         delete(aws, stage)
     _ensure_updatable(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
-        # If another resource fails, the rollback can delete only unprotected tables. Adopted tables
-        # keep their protection: CloudFormation updates a table only if its properties change.
+        # The new tables are unprotected until all resources exist, because a rollback can't delete
+        # protected tables. Adopted tables keep their protection: CloudFormation updates a table
+        # only if its properties in the template change.
         creation = {**parameters, "DeletionProtection": "false"}
         if tables := retained_tables(aws, stage):
             _import_tables(cloudformation, stage, tables, creation)
@@ -103,8 +104,8 @@ def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
 def regions(aws: Aws, stage: Stage) -> list[str]:
     """Return the regions in which the stage has a stack with a bucket.
 
-    A stage that has been prepared but not deployed has a bucket but no roles. S3 lists the buckets
-    of all regions.
+    S3 lists the buckets of all regions. Even a stage that has been prepared but not deployed has a
+    bucket, although it has no roles.
     """
     # CloudFormation names a bucket after the stack and the logical ID, plus random characters.
     prefix = f"{stage.stack}-deployments-".lower()

@@ -28,8 +28,9 @@ _LOG_LEVELS = ("DEBUG", "INFO")
 _MAX_STAGE_NAME_LENGTH = 16
 """Maximum length of a stage's name, so that AWS accepts the names of all resources.
 
-The bucket's name, app-STAGE-deployments-RANDOM with 13 random characters, may have 63 characters.
-CloudFormation would shorten a longer name, and `stacks.regions` would not find the bucket.
+The bucket's name, app-STAGE-deployments-RANDOM with 13 random characters, may have at most 63
+characters. CloudFormation would shorten a longer name, and `stacks.regions` would not find the
+bucket.
 """
 
 _STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME_LENGTH}}}")

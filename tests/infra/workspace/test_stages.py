@@ -87,7 +87,7 @@ def test_workspace_of_another_stage_is_refused_before_the_deployment(stage, is_i
         stage.set(TWILIO_WORKSPACE_SID="")
     result = stage.deploy("--yes", TWILIO_WORKSPACE_SID=sid)
     assert (result.exit_code, stage.deployments) == (1, 0)
-    assert f"the Workspace {sid} is also the TWILIO_WORKSPACE_SID of stage prod" in result.output
+    assert f"the Workspace {sid} is also used by stage prod" in result.output
 
 
 def test_deployment_without_a_file_manages_only_the_callback_urls(new_stage):
@@ -461,7 +461,7 @@ def test_workspace_of_another_stage_is_refused(without_workspace, own_sid, is_in
     for command in (("plan",), ("apply", "--yes")):
         refused = run(*command)
         assert refused.returncode == 1
-        message = f"the Workspace {created.sid} is also the TWILIO_WORKSPACE_SID of stage prod."
+        message = f"the Workspace {created.sid} is also used by stage prod (TWILIO_WORKSPACE_SID)."
         assert message in refused.stderr
         assert ("remove workspace_file" in refused.stderr) == own_sid
         assert ("friendly_name in the definition." in refused.stderr) != own_sid
