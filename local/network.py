@@ -80,11 +80,11 @@ def wait_for(name: str, is_ready: Callable[[], bool], timeout: float = 30) -> No
 
 
 def allowed_hosts(public_base_url: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the accepted host names that contain a dot.
+    """Return the host names that local servers accept in addition to names without a dot.
 
     Args:
-        public_base_url: The setting PUBLIC_BASE_URL, such as the URL of a tunnel.
-        environ: May contain SIMULATOR_ALLOWED_HOSTS, a comma-separated list.
+        public_base_url: The PUBLIC_BASE_URL setting, such as the URL of a tunnel.
+        environ: The environment. SIMULATOR_ALLOWED_HOSTS is a comma-separated list of host names.
     """
     names = environ.get("SIMULATOR_ALLOWED_HOSTS", "").lower().split(",")
     public_name = urlsplit(public_base_url).hostname or ""

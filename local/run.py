@@ -66,7 +66,7 @@ The commands below use the supervisor's token, which is valid for {lifetime}, an
   curl -sw '\\n' -u $ACCOUNT -d AssignmentStatus=completed {workspace}/Tasks/$TASK
   curl -sw '\\n' -u $ACCOUNT -d ActivitySid={offline} {workspace}/Workers/{alice}
 
-Steps 1 and 2 suffice if you start with: ASSIGNMENT_INSTRUCTION=accept make run
+To have Reservations accepted without step 4, start the stack with: ASSIGNMENT_INSTRUCTION=accept make run
 
 See also docs/quickstart.md.
 """  # noqa: E501  # a command to paste must be a single line
@@ -117,7 +117,8 @@ def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
 def _interrupt_if_output_closes() -> None:
     """Interrupt this process when the reader of its output exits, as in `make run | head`.
 
-    Otherwise, only writing the next line would detect this, which may be hours later.
+    Otherwise, the process would detect the closed output only when it writes the next line, which
+    may be hours later.
     """
     output = select.poll()
     output.register(sys.stdout, 0)  # POLLERR and POLLHUP are always reported

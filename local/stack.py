@@ -16,8 +16,8 @@ from local import dynamodb, network
 
 STAGE = "local"
 PORTS = ("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT")
-"""Variables with the programs' ports. local/settings.env contains their defaults, and derives
-the addresses from them."""
+"""Variables that contain the programs' ports. local/settings.env sets the default ports, and its
+addresses refer to these variables."""
 
 ADDRESSES = ("PUBLIC_BASE_URL", "AWS_ENDPOINT_URL_DYNAMODB", "TWILIO_TASKROUTER_URL")
 OPTIONAL_CALLBACKS = {
@@ -104,7 +104,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
 
     Raises:
         StackError: A port is invalid, or two ports are equal.
-        OperatorError: .chalice/config.json is invalid or has no stage "local".
+        OperatorError: .chalice/config.json is invalid or has no "local" stage.
         SettingsError: A setting in the environment has an invalid value.
     """
     for name in PORTS:
@@ -210,8 +210,8 @@ def check_ports_are_free(stack: Stack, *names: str) -> None:
         names: Names of the programs; without names, all programs are checked.
 
     Raises:
-        StackError: A program can't listen on its port; the message names the program, the reason
-            and the port's variable.
+        StackError: A program can't listen on its port; the message states the program, the reason
+            and the variable that sets the port.
     """
     for program in stack.programs:
         variable = program.port_variable if program.name in names or not names else None

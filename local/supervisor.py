@@ -128,8 +128,8 @@ class RunningStack:
         Args:
             program: The program to start.
             environ: Its complete environment.
-            name: Name of the process, by default the program's name. Replaces an earlier entry
-                with this name in `processes`.
+            name: Name of the process, by default the program's name. The process replaces an
+                earlier entry with this name in `processes`.
         """
         name = name or program.name
         if self.print_line is None:
@@ -146,8 +146,8 @@ class RunningStack:
         """Wait until a started program is ready.
 
         Raises:
-            StackError: The program ended or was not ready in time. The message includes its output
-                if the output was logged to a file.
+            StackError: The program ended or was not ready in time. The message includes the
+                program's output if the output was logged to a file.
         """
         process = self.processes[name or program.name]
 

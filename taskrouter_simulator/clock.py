@@ -88,7 +88,7 @@ class Clock:
         self._steps, self._is_paused = iter(()), False
 
     def reset(self) -> None:
-        """Drop every timer, and return to the time of `read`."""
+        """Drop every timer, and return to the time that the original `read` returns."""
         self.clear()
         self._read, self._offset = self._original_read, 0.0
 

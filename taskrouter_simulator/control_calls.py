@@ -54,7 +54,7 @@ async def place(
     settings = simulator.settings
     url = (settings.url(settings.voice_path) or None) if url is _DEFAULT else url
     if url is None:
-        raise ControlError("url is required if the setting voice_path is empty")
+        raise ControlError("url is required if the voice_path setting is empty")
     if not isinstance(url, str) or not is_url(url):
         raise ControlError("url must be an absolute URL")
     if not isinstance(worker_answers, bool):

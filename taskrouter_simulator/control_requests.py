@@ -11,7 +11,7 @@ from taskrouter_simulator.spelling import describe_unknown
 
 
 async def parse_values(request: Request, names: Collection[str] | None) -> dict[str, Any]:
-    """Return the values in the body of a POST or PUT request or, otherwise, in the query string.
+    """Return a request's values: the body of a POST or PUT request, otherwise the query string.
 
     Args:
         request: The request.

@@ -75,7 +75,7 @@ class ReservationQueue:
         self.waiting: dict[str, list[Continuation]] = {}
 
     def enqueue(self, sid: str, start: Continuation) -> None:
-        """Start a callback now or, if ordered, after the Reservation's current callback."""
+        """Start a callback now or, if the queue is ordered, after the Reservation's current one."""
         if self._ordered and sid in self.waiting:
             self.waiting[sid].append(start)
         else:

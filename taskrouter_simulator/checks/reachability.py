@@ -81,8 +81,8 @@ def _check_targets(targets: Sequence[Target], path: Path) -> Iterator[Finding]:
             yield _warn((*path, number), message)
         if age >= TASK_LIFETIME:
             message = (
-                f"Tasks reach this target after {age:,} seconds, but are canceled after"
-                f" {TASK_LIFETIME:,} seconds, unless they are created with a longer Timeout"
+                f"Tasks would reach this target after {age:,} seconds, but they are canceled after"
+                f" {TASK_LIFETIME:,} seconds unless they are created with a longer Timeout"
             )
             yield _warn((*path, number), message, LIMITS)
         age += target.timeout or 0

@@ -99,7 +99,7 @@ class _Checker:
             yield Finding(path, message, QUEUES, Severity.WARNING)
 
     def select(self, candidates: list[Worker], text: str) -> list[Worker]:
-        """Return the Workers that match an expression in some state and for some Task."""
+        """Return the Workers that can match an expression in some Activity and for some Task."""
         if not _comparisons(text):
             return []
         found = list(references(text))
@@ -142,7 +142,7 @@ def _find_wrong_type(
             kind = "is not a list, so the comparison is false"
         else:
             kind = "is a list, so the comparison is false; use HAS"
-        owner = f"the attribute {attribute} of Worker {worker.friendly_name}"
+        owner = f"the {attribute} attribute of Worker {worker.friendly_name}"
         return f"{comparison.operator}: {owner} {kind}"
     return None
 
@@ -152,6 +152,6 @@ def _check_names(value: Any, path: Path) -> Iterator[Finding]:
     if isinstance(value, Mapping):
         for name, item in value.items():
             if "-" in name:
-                message = f"expressions cannot contain {name[:100]}, a name with a hyphen"
+                message = f"expressions cannot refer to {name[:100]}, because the name has a hyphen"
                 yield Finding((*path, name), message, EXPRESSIONS, Severity.WARNING)
             yield from _check_names(item, (*path, name))

@@ -99,7 +99,7 @@ def replace_names(text: str, find_sid: Callable[[str, str], str]) -> str:
         find_sid: Returns the SID for a kind and a name.
 
     Raises:
-        UnknownName: `find_sid` does not know a name.
+        UnknownName: `find_sid` finds no resource for a variable.
     """
     return _VARIABLE.sub(lambda found: find_sid(found[1], _unescape(found[2])), text)
 
@@ -167,7 +167,7 @@ def from_json(text: str, directory: Directory) -> Routing:
 
     Unknown SIDs are left unchanged. Unknown keys are ignored, as in TaskRouter. Older notations are
     read like the documented notation: `Expression`, `friendly_name` for the name of a filter, a
-    filter with a `queue` but no `targets`, numbers as strings, and empty strings.
+    filter with a `queue` but no `targets`, numbers as strings, and empty strings for absent values.
 
     Args:
         text: The configuration of a Workflow.
@@ -287,7 +287,7 @@ def have_same_meaning(first: Routing, second: Routing) -> bool:
 
 
 def _canonical_targets(targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return targets that all name a TaskQueue, without expressions that are always true."""
+    """Fill in inherited TaskQueues, normalize expressions, and omit `ALWAYS`."""
     results: list[Target] = []
     for target in targets:
         texts = {

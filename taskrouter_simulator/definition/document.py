@@ -31,7 +31,7 @@ Position = tuple[int, int]
 """Line and column, counted from 1."""
 
 MAX_BYTES = 64_000_000
-"""Maximum size of a file: more than TaskRouter's 15,000 Workers with 4,096 characters each."""
+"""Maximum file size: enough for Twilio's limits of 15,000 Workers with 4,096 characters each."""
 MAX_YAML_BYTES = 2_000_000
 """Maximum size of a YAML file, which takes much longer to read than JSON."""
 _MAX_DEPTH = 100
@@ -40,7 +40,11 @@ FORMAT = "docs/workspace.md"
 
 
 class Severity(StrEnum):
-    """An error means that TaskRouter rejects the definition, or that the definition cannot work."""
+    """How serious a mistake is.
+
+    An error means that TaskRouter rejects the definition, or that the definition cannot work. A
+    warning means that TaskRouter accepts the definition, but that it may not work as intended.
+    """
 
     ERROR = "error"
     WARNING = "warning"
@@ -55,7 +59,7 @@ class Finding:
         message: One sentence.
         source: The page that documents the rule.
         severity: Error or warning.
-        sid: The SID that must be replaced by a name; "" for any other mistake.
+        sid: The SID that must be replaced by a name; "" if the mistake is not a SID.
     """
 
     path: Path
@@ -93,7 +97,7 @@ class Document:
         return self._positions.get(path)
 
     def location(self, path: Path) -> str:
-        """Return `FILE:LINE:COLUMN`, or the path if the value has no position."""
+        """Return `FILE:LINE:COLUMN`, or the name and the path if the value has no position."""
         if position := self.position(path):
             return f"{self.name}:{position[0]}:{position[1]}"
         is_key = bool(path) and isinstance(path[-1], str)  # messages contain the key
@@ -201,7 +205,7 @@ def _locate_json(name: str, text: str) -> Mapping[Path, Position]:
     For example, a key can be too long for YAML.
     """
     try:
-        # In JSON, a tab is white space between tokens. YAML allows fewer tabs.
+        # JSON allows tabs between any two tokens, but YAML does not.
         return _Builder(name, text.replace("\t", " ")).build().locate()
     except DefinitionError:
         return {}
@@ -251,7 +255,7 @@ class _Builder:
             raise self._error(position, self._describe(error, position[0])) from error
         except DefinitionError:
             raise
-        # ruamel.yaml does not convert errors in escape sequences and directives.
+        # For invalid escape sequences and directives, ruamel.yaml raises errors without a position.
         except (YAMLError, AssertionError, ValueError, OverflowError) as error:
             raise self._error(None, f"the file is not YAML: {_first_line(error)}") from error
         return Document(self._name, value, lambda: self._positions)
@@ -352,7 +356,7 @@ def _join_surrogates(text: str) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return a value for a message, as in YAML."""
+    """Describe a value for a message, in the terms of YAML."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):

@@ -59,7 +59,7 @@ class TaskChannelDefinition:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskQueueDefinition:
-    """A TaskQueue. The fields `…_activity` contain names of Activities."""
+    """A TaskQueue. The `…_activity` fields contain names of Activities."""
 
     friendly_name: str
     was: str | None = None
@@ -97,7 +97,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """A filter: Tasks that match `expression` (None for all Tasks) try `targets` in order."""
+    """A filter: Tasks that match `expression` (None for all) go through `targets` in order."""
 
     filter_friendly_name: str | None = None
     expression: str | None = None

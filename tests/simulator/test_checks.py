@@ -258,7 +258,7 @@ def test_missing_or_invalid_workspace_name_does_not_hide_other_mistakes():
         own = f"error: friendly_name {message}"
         assert sorted(findings(definition)) == sorted([own, *others])
     del definition["friendly_name"]
-    missing = "error: the Workspace must have the key friendly_name"
+    missing = "error: the Workspace must have a friendly_name key"
     assert sorted(findings(definition)) == sorted([missing, *others])
 
 
@@ -313,9 +313,10 @@ def test_configuration_that_is_not_managed_is_allowed():
 
 def test_hyphen_in_the_name_of_an_attribute_is_a_warning():
     attributes = {"vip": 1, "a-b": {"c": 1, "d-e": 2}, "list": [{"f-g": 1}], "text": "h-i"}
+    reason = "because the name has a hyphen"
     assert findings(changed("workers", attributes=attributes)) == [
-        "warning: workers[0].attributes: expressions cannot contain a-b, a name with a hyphen",
-        "warning: workers[0].attributes.a-b: expressions cannot contain d-e, a name with a hyphen",
+        f"warning: workers[0].attributes: expressions cannot refer to a-b, {reason}",
+        f"warning: workers[0].attributes.a-b: expressions cannot refer to d-e, {reason}",
     ]
 
 
@@ -342,16 +343,16 @@ def test_hyphen_in_a_value_is_allowed(text):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("team HAS 'x'", "HAS: the attribute team of Worker Zoe is not a list"),
-        ("worker.team HAS 'x'", "HAS: the attribute team of Worker Zoe is not a list"),
-        ("level HAS 3", "HAS: the attribute level of Worker Yan is not a list"),
-        ("deep HAS 3", "HAS: the attribute deep of Worker Yan is not a list"),
-        ("deep.list[0] HAS 3 OR 'x' IN team", "IN: the attribute team of Worker Zoe is not a list"),
-        ("'x' NOT IN worker.team", "NOT IN: the attribute team of Worker Zoe is not a list"),
-        ("skills == 'a'", "==: the attribute skills of Worker Zoe is a list"),
-        ("skills CONTAINS 'a'", "CONTAINS: the attribute skills of Worker Zoe is a list"),
-        ("'a' != worker.skills", "!=: the attribute skills of Worker Zoe is a list"),
-        ("1 < deep.list", "<: the attribute deep.list of Worker Yan is a list"),
+        ("team HAS 'x'", "HAS: the team attribute of Worker Zoe is not a list"),
+        ("worker.team HAS 'x'", "HAS: the team attribute of Worker Zoe is not a list"),
+        ("level HAS 3", "HAS: the level attribute of Worker Yan is not a list"),
+        ("deep HAS 3", "HAS: the deep attribute of Worker Yan is not a list"),
+        ("deep.list[0] HAS 3 OR 'x' IN team", "IN: the team attribute of Worker Zoe is not a list"),
+        ("'x' NOT IN worker.team", "NOT IN: the team attribute of Worker Zoe is not a list"),
+        ("skills == 'a'", "==: the skills attribute of Worker Zoe is a list"),
+        ("skills CONTAINS 'a'", "CONTAINS: the skills attribute of Worker Zoe is a list"),
+        ("'a' != worker.skills", "!=: the skills attribute of Worker Zoe is a list"),
+        ("1 < deep.list", "<: the deep.list attribute of Worker Yan is a list"),
     ],
 )
 def test_comparison_with_the_wrong_type_of_attribute_is_an_error(text, reason):
@@ -381,7 +382,7 @@ def test_target_of_an_unmanaged_task_queue_is_checked_against_all_declared_worke
     definition = routing(make_filter(None, {"queue": "Other", "expression": "worker.team HAS 'x'"}))
     del definition["task_queues"]
     (message,) = findings(definition)
-    assert "expression: HAS: the attribute team of Worker Zoe is not a list" in message
+    assert "expression: HAS: the team attribute of Worker Zoe is not a list" in message
 
 
 def test_types_of_task_attributes_are_not_checked():
@@ -546,8 +547,9 @@ def test_target_beyond_the_lifetime_of_a_task_is_a_warning():
     assert warnings_for(86_399, 1) == []
     assert warnings_for(43_200, 43_200, 7) == [
         (
-            "warning: .filters[0].targets[2]: Tasks reach this target after 86,400 seconds, but are"
-            " canceled after 86,400 seconds, unless they are created with a longer Timeout"
+            "warning: .filters[0].targets[2]: Tasks would reach this target after 86,400 seconds,"
+            " but they are canceled after 86,400 seconds unless they are created with a longer"
+            " Timeout"
         )
     ]
 
