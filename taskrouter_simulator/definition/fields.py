@@ -379,7 +379,7 @@ class Object:
                 values[key] = self.fields[key].type.read(item, (*path, key), findings)
         for key, item in self.fields.items():
             if item.required and key not in value:
-                values[key] = _report(findings, path, f"{self.title} must have a {key} key")
+                values[key] = _report(findings, path, f"{self.title} lacks the required key {key}")
         unusable = [key for key, item in values.items() if item is UNMANAGED]
         # A Workspace without a name is returned, so that its other mistakes can be found.
         if path and any(self.needs_all or self.fields[key].required for key in unusable):

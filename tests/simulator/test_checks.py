@@ -258,7 +258,7 @@ def test_missing_or_invalid_workspace_name_does_not_hide_other_mistakes():
         own = f"error: friendly_name {message}"
         assert sorted(findings(definition)) == sorted([own, *others])
     del definition["friendly_name"]
-    missing = "error: the Workspace must have a friendly_name key"
+    missing = "error: the Workspace lacks the required key friendly_name"
     assert sorted(findings(definition)) == sorted([missing, *others])
 
 

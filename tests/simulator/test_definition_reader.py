@@ -345,14 +345,14 @@ def test_all_mistakes_are_found_at_once():
     )
     assert found == [
         "activities[0]: friendly_name must be a string in quotes, not 1",
-        "activities[1]: an Activity must have a friendly_name key",
+        "activities[1]: an Activity lacks the required key friendly_name",
         (
             "workers[0]: a Worker has no key 'x'; use one of friendly_name, was, attributes,"
             " activity, capacity"
         ),
         "workers[0].capacity: voice must be a whole number from 0 to 100000, not -1",
         "workers[0].capacity: chat must be a whole number from 0 to 100000, not '1'",
-        "the Workspace must have a friendly_name key",
+        "the Workspace lacks the required key friendly_name",
     ]
 
 

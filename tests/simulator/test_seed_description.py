@@ -212,7 +212,7 @@ UNKNOWN_ACTIVITY = ": there is no Activity 'Hero'; did you mean 'Here'?"
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({}, "the Workspace must have a friendly_name key"),
+        ({}, "the Workspace lacks the required key friendly_name"),
         (changed(None, friendly_name=" "), "friendly_name must not be empty"),
         (
             changed("workers", friendly_name=7),
