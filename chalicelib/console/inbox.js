@@ -29,7 +29,7 @@ export const newInbox = () => ({
   progress: [],
   /** Reservations that are no longer in progress, by SID. Their status is being looked up. */
   leaving: new Map(),
-  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, undecidedFrom}, or {problem}. For undecidedFrom, see `startCheck`. */
+  /** This tab's requests to complete Tasks, by Reservation SID: {isBusy, label, undecidedFrom}, or {problem}. For undecidedFrom, see `startCheck`. */
   completions: new Map(),
   loaded: false,
   /** Whether the overview omits Reservations, and whether it omits pending Reservations. */
@@ -43,7 +43,7 @@ export const newInbox = () => ({
 export const timeout = (reservation) =>
   Date.parse(reservation.expires_at) - Date.parse(reservation.reserved_at);
 
-/** Return whether a row has ended, and no longer keeps its place. */
+/** Return whether a row has ended and no longer keeps its place. */
 export const isOver = ({ stayUntil }) => performance.now() >= stayUntil;
 
 /** Replace a row with a changed copy, so that its component notices the change. */
@@ -67,17 +67,17 @@ export function storeUndecided({ rows, completions }) {
   }
 }
 
-/** Return the request about a Reservation, {verb, sentAt}, whose outcome was unknown when the page was left, if any. */
+/** Return the request about a Reservation, {verb, sentAt}, if its outcome was unknown when the page was left. After the first overview, return null. */
 const undecided = ({ loaded }, sid) => (loaded ? null : drafts.undecided?.[sid]);
 
-/** Remove a row that the overview omits, because others are more urgent. */
+/** Remove a row that the overview omits because other rows are more urgent. */
 export function removeRow(inbox, sid) {
   inbox.rows.delete(sid);
   inbox.order = inbox.order.filter((each) => each !== sid);
 }
 
 /**
- * Apply an overview to the inbox. If `isHeld`, no row leaves its place. `requestedAt` is when the overview was requested,
+ * Apply an overview to the inbox. If `isHeld`, no row is removed. `requestedAt` is when the overview was requested,
  * as a `performance.now()` time.
  *
  * Return {added, vanished, ended}: the new rows, the SIDs of Reservations whose ending must be looked
@@ -153,7 +153,7 @@ function applyProgress(inbox, decided, requestedAt) {
  * Return the deadline from which pending Reservations may be missing.
  *
  * A truncated overview omits accepted and wrapping Reservations first, then the pending ones that
- * expire last. A Worker's overview omits those that are older than the Worker's newest ones.
+ * expire last. A Worker's overview instead omits Reservations that are older than the Worker's newest 200.
  */
 function lastListedDeadline({ reservations, truncated, worker }) {
   const last = reservations.at(-1);
@@ -184,12 +184,13 @@ function applyPending(inbox, sid, reservation, requestedAt) {
 }
 
 /**
- * Check the outcome of a request that has just ended; return the milliseconds until the first check.
+ * Change a row's phase to checking, because its request has just ended with an unknown outcome; return the milliseconds
+ * until the first check.
  *
  * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. A
  * request whose response was lost has made its claim by the first check. If an overview that is requested at that time
- * or later shows no claim, nothing was decided. `wait` (ms) is the time until a repeated request can succeed, which the
- * row shows. Because the offer may end before that time, the first check takes place after at most CHECK ms.
+ * or later shows no claim, nothing was decided. The row shows `wait`, the time in ms until a repeated request can
+ * succeed. Because the offer may end before that time, the first check takes place after at most CHECK ms.
  */
 export function startCheck(inbox, sid, wait, sent) {
   const now = performance.now();

@@ -97,8 +97,8 @@ export function watchRecord(sid) {
 const SIGNATURE_ACTIONS = { check: ["GET", "signature"], resend: ["POST", "send_again"] };
 
 /**
- * Ask the API to verify the recorded signature of a Reservation again (check), or to send the callback
- * again (resend). The response is stored in the target's property with that name.
+ * Ask the API to verify the recorded signature of a Reservation's callback again (`check`), or to send the callback
+ * again (`resend`). The outcome is stored in the property of the target that is called `name`.
  */
 export async function runSignatureAction(target, name) {
   if (target[name]?.isRunning) {

@@ -21,7 +21,7 @@ const CLOSING = { "{": "}", "[": "]" };
 /**
  * Return {key, words, line, at} of the first error in the text of a JSON object, or null.
  *
- * `key` names the text of the message. `words` is the part of the source with the error, or the missing bracket.
+ * `key` is the key of the message in texts.js. `words` is the part of the source with the error, or the missing bracket.
  * `at` is the position of the error.
  */
 export function findJsonProblem(source) {

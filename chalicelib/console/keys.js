@@ -10,9 +10,9 @@ import { isSupervisor } from "./view_offer.js";
 const OWN_KEYS = "input, select, textarea, [contenteditable], dialog";
 const SCROLLED = '[tabindex="0"]';
 
-/** Milliseconds for which a key that decides is ignored after the same key was pressed, or after the page has selected a row. */
+/** Milliseconds for which a key in DECIDING is ignored after the same key was pressed, or after the page has selected a row. */
 const PAUSE = 400;
-/** Milliseconds that must pass after typing before a key decides. The page may have returned from a sign-in while the user was typing. */
+/** Milliseconds after typing for which the keys in DECIDING are ignored. The page may have returned from a sign-in while the user was typing. */
 const TYPING = 2000;
 /** Keys with which the user leaves a field. */
 const LEAVING = ["Enter", "Escape", "Tab"];
@@ -31,7 +31,7 @@ export const SHORTCUTS = [
 
 const rowElement = (sid) => document.getElementById(`row-${sid}`);
 
-/** Return the SIDs of the displayed rows. The filter may hide others. */
+/** Return the SIDs of the displayed rows. The filter may hide other rows. */
 const shownSids = () => [...document.querySelectorAll('[id^="row-"]')].map(({ id }) => id.slice(4));
 
 const isHistory = () => section() === "history";
@@ -80,7 +80,7 @@ function press(event) {
   const key = event.key.toLowerCase();
   const action = KEYS[key];
   const isArrow = key.startsWith("arrow");
-  // The settings may cover the selected row, wherever the focus is.
+  // The open settings may cover the selected row, so no shortcut works, wherever the focus is.
   const isTyping = document.querySelector(".me[open]") || event.target.closest?.(isArrow ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
   const now = performance.now();
   const mayBeTyping = now - typedAt < TYPING;

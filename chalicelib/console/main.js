@@ -226,7 +226,7 @@ function apply(overview, isLeader) {
   const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld(), state.connection.requestedAt);
   ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
-  // Offers that arrived while the page was away are new to the user.
+  // Offers that arrived after the page was left and before it was loaded again are new to the user.
   const known = isFirst ? restorePage() : [];
   lookUp([...vanished, ...inbox.leaving.keys()]);
   noticeActivity(state, now);
@@ -244,8 +244,8 @@ function apply(overview, isLeader) {
 /**
  * Detect that somebody other than the user made the Worker unavailable.
  *
- * A TaskQueue may define an Activity for reserved Workers and one for busy Workers. While a Worker has an offer or a
- * Task, and shortly afterward, no notice is needed, unless an offer has just timed out.
+ * A TaskQueue may define Activities that TaskRouter sets for reserved and for busy Workers. Therefore, while a Worker
+ * has an offer or a Task, and shortly afterward, show no notice, unless an offer has just timed out.
  */
 function noticeActivity({ inbox }, now) {
   const { worker, rows, progress } = inbox;
@@ -274,7 +274,7 @@ function noticeActivity({ inbox }, now) {
   }
 }
 
-/** Return whether an offer has just timed out, and the Activity did not change long before the timeout. */
+/** Return whether an offer has just timed out, and the Activity had not changed long before the timeout. */
 const hasTimedOut = ({ rows, ended }, changedAt, now) =>
   [...rows.values(), ...ended].some(
     ({ deadline, ending }) =>
@@ -286,8 +286,8 @@ const ANNOUNCED = [10, 30];
 let passed = new Map();
 
 /**
- * Announce the time left of an offer once at 30 seconds and once at 10 seconds, even if a tick is late. If there are
- * more than three offers, announce only the selected one.
+ * Announce an offer's remaining time once at 30 seconds and once at 10 seconds, even if a tick is late. If there are
+ * more than three offers, announce only that of the selected offer.
  */
 function announceTimeLeft() {
   const { rows, order } = state.inbox;
@@ -320,7 +320,7 @@ function update() {
   if (!state.session) {
     return;
   }
-  // Without a connection, the last known state stays until the API refuses the token.
+  // Without a connection, the page shows the last known state until the API refuses the token.
   if (isClockKnown() && state.connection.state === "live" && state.session.claims.expiresAt <= serverNow()) {
     refuse();
     return;
@@ -358,7 +358,7 @@ async function readPreferences() {
   changed();
 }
 
-/** Start rendering. Before the preferred texts are loaded, the page would show texts in a different language. */
+/** Start rendering, once the preferred texts are loaded. An earlier start would show texts in a different language first. */
 function startRendering() {
   root.replaceChildren();
   onChange(draw);

@@ -29,9 +29,9 @@ export async function isAnyTabVisible(owner) {
 /**
  * Poll until `stop` is called.
  *
- * `show` gets the overview, the state of the connection, and whether this tab polls. The overview is the same object
- * if nothing has changed, and null after a failure. `since` is the time of the last overview, or 0. `refuse` gets the
- * response to a refused token, and `receive` gets other tabs' messages.
+ * `show` receives the overview, the state of the connection, and whether this tab polls. The overview is the same object
+ * if nothing has changed, and null after a failure. `since` is the time of the last overview, or 0. If
+ * the API refuses the token, `refuse` is called with the response. `receive` is called with other tabs' messages.
  */
 export function startPolling({ token, owner, since, show, refuse, receive }) {
   const stopping = new AbortController();
@@ -87,7 +87,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
     return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
   }
 
-  /** Show that the overview is late. If the polling tab hangs, take over. */
+  /** If the overview is late, show that the tab is reconnecting. If the polling tab hangs, take over. */
   function watch() {
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = document.visibilityState === "visible" ? visible : hidden;
@@ -177,9 +177,9 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   }
 
   /**
-   * Poll now, or again if a request is in progress that may have missed a change. Unless `isForced`, first wait for the
-   * end of a pause that the server has requested. Otherwise, each decision would cause another poll of a server that is
-   * throttling requests.
+   * Poll now. If a request is in progress, poll again after it, because it may have missed a change. Unless `isForced`,
+   * first wait for the end of a pause that the server has requested. Without this wait, each decision would cause
+   * another poll of a server that is throttling requests.
    */
   function wake(isForced) {
     isWoken = true;
@@ -240,7 +240,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   }
 
   document.addEventListener("visibilitychange", showVisibility, { signal });
-  // While the page was stopped, the timer of a pause that the server requested may also have been stopped.
+  // The timer of a pause that the server requested may have stopped with the page, so do not wait for the timer.
   addEventListener("online", () => pollNow({ isForced: true }), { signal });
   addEventListener("pageshow", ({ persisted }) => persisted && pollNow({ isForced: true }), { signal });
   showVisibility();

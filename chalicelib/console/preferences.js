@@ -24,7 +24,7 @@ export function loadPreferences() {
   }
 }
 
-/** Return the language that the user has chosen, or the browser's. */
+/** Return the language that the user has chosen. The default is Spanish if the browser's language is Spanish, otherwise English. */
 export function preferredLanguage() {
   const chosen = readJson(localStorage, LANGUAGE);
   return Object.hasOwn(LANGUAGES, chosen) ? chosen : navigator.language.startsWith("es") ? "es" : "en";
@@ -33,7 +33,7 @@ export function preferredLanguage() {
 /** Record the language that the user has chosen. */
 export const chooseLanguage = (language) => localStorage.setItem(LANGUAGE, JSON.stringify(language));
 
-/** Return a stored value, or null. Other pages of this origin, and other versions, use the same storage. */
+/** Return a stored value, or null if there is no valid JSON. Other pages of this origin, or other versions, may have written the value. */
 export function readJson(storage, key) {
   try {
     return JSON.parse(storage.getItem(key));

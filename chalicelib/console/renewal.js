@@ -42,7 +42,7 @@ const isSoon = (at) => at - serverNow() < SOON;
 const mayLeave = () =>
   isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
-/** The sign-in that waits for the provider's URL, {isSilent, query, failures, at}, or null. */
+/** The sign-in that is waiting for the provider's URL, {isSilent, query, failures, at}, or null. */
 let pendingSignIn = null;
 let isAsking = false;
 
@@ -53,8 +53,9 @@ export function stay() {
 }
 
 /**
- * Leave for the identity provider as soon as the API responds with the provider's URL. The network may be down, and
- * the API may throttle. If the user did not ask for the sign-in (`isSilent`), also wait until nobody is using the page.
+ * Leave for the identity provider as soon as the API responds with the provider's URL. Repeat the request, because the
+ * network may be down, or the API may throttle requests. If the user did not ask for the sign-in (`isSilent`), also wait
+ * until nobody is using the page.
  *
  * @param query - parameters of the sign-in. With `choose_account=1`, the provider lets the user choose another account.
  *     Otherwise, the provider may return the same account at once.
@@ -81,7 +82,7 @@ export async function continueLeaving() {
   const response = await request("GET", `console/sign-in${current.query}`, { headers: { Accept: "application/json" } }).catch(() => null);
   isAsking = false;
   const url = response?.body?.location;
-  // If the sign-in failed, the URL is that of this page. The user need not see the failure of a silent sign-in.
+  // If the sign-in failed, the response contains this page's URL. The user need not see the failure of a silent sign-in.
   if (typeof url !== "string" || (current.isSilent && url.includes("#sign-in-error="))) {
     if (!state.session && current.isSilent && !current.failures) {
       alertToExpiry(expiredAt());
@@ -95,7 +96,7 @@ export async function continueLeaving() {
     beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
     storePage();
     if (state.signInPage.failure) {
-      // If the provider shows an error and the user returns, the next sign-in offers no choice of account.
+      // If the provider shows an error and the user returns, do not request the choice of an account again.
       state.signInPage = { kind: "" };
       changed();
     }

@@ -17,13 +17,13 @@ export function storePage() {
       known: [...rows.keys()],
       choices: [...rows.values()].map(({ sid, activityAfterRejection: chosen }) => [sid, chosen]).filter(([, chosen]) => chosen),
       ended: ended.map(({ sid, isTask }) => [sid, isTask]),
-      // When the browser hides the page, no element has the focus anymore.
+      // When the browser hides the page, no element has the focus anymore, so keep the stored element.
       focus: document.activeElement?.closest("[id]")?.id ?? drafts.left?.focus,
     });
   }
 }
 
-/** Restore the state that was stored for this user, after the first overview. Return the SIDs of the offers that the page showed before, or null. */
+/** After the first overview, restore the state that was stored for this user. Return the SIDs of the offers that the page showed before, or null. */
 export function restorePage() {
   if (!drafts.left) {
     return null;
@@ -41,7 +41,7 @@ export function restorePage() {
   return known;
 }
 
-/** Look up Reservations that ended before the page was left, or while the page was away, and list them. */
+/** Look up Reservations that ended before the page was left, or before it was loaded again, and list them. */
 async function findEnded(inbox, sids) {
   for (const [sid, isTask] of [...sids].slice(0, MAX_ENDED)) {
     const response = state.session && (await call("GET", `reservations/${sid}`).catch(() => null));

@@ -6,7 +6,7 @@ import { readJson } from "./preferences.js";
 const TOKEN = "console.token";
 const DRAFTS = "console.drafts";
 
-/** The fragment of the page after a completed sign-in. The page can then request the token from the API. */
+/** The fragment of the page's address after a completed sign-in. The page can then request the token from the API. */
 const COMPLETE = "#sign-in=complete";
 
 /**
@@ -80,7 +80,7 @@ export function storeToken(token) {
 
 const EXPIRED = "console.expired";
 
-/** Record when the session expired, until the user signs in or out. */
+/** Record when the session expired. The record is deleted when the user signs in or out. */
 export const storeExpiry = (at) => sessionStorage.setItem(EXPIRED, at);
 
 /** Return when the session of this tab expired, or 0. */
@@ -89,7 +89,7 @@ export const expiredAt = () => Number(sessionStorage.getItem(EXPIRED));
 export const forgetToken = () => sessionStorage.removeItem(TOKEN);
 
 /**
- * A value that each sign-out changes. Each tab stores the value of the last sign-out that the tab has processed.
+ * The key of a value that each sign-out changes. Each tab stores the value of the last sign-out that the tab has processed.
  * A tab that is restored, or that returns from another site, therefore detects a sign-out that it has missed.
  */
 const SIGN_OUT = "console.sign-out";

@@ -65,7 +65,7 @@ const newCreation = () => ({
 export const state = {
   /** {token, claims} of the signed-in user, or null. */
   session: null,
-  /** The token of a later sign-in of the same user in another tab, or null. */
+  /** The token with which the same user has since signed in to another tab, or null. */
   nextToken: null,
   /** Why the sign-in page is shown: {kind, at, failure}. */
   signInPage: { kind: "" },
@@ -93,10 +93,11 @@ export const state = {
   wantedActivity: null,
   /** SID of the Activity that the user has requested in any tab and that the overview has not shown yet. */
   expectedActivity: null,
-  /** SID of the Activity that the user knows of, and when the Worker last had work, which may change the Activity. */
+  /** SID of the Activity that the user knows of. */
   knownActivity: null,
+  /** When the Worker last had an offer or a Task, either of which may change the Activity. */
   workedAt: 0,
-  /** The change that made the Worker unavailable, until the user has seen it: {name, at, isTimeout}. */
+  /** The change that made the Worker unavailable, until the user dismisses the notice or is available again: {name, at, isTimeout}. */
   activityNotice: null,
   /** "failed" if the Activity was not switched, "checking" while that is unknown, or null. */
   activityProblem: null,
@@ -118,12 +119,12 @@ export const state = {
   exporting: null,
   statistics: newStatistics(),
   creation: newCreation(),
-  /** The module's SUPERVISOR_PAGES, or null until they are loaded, and whether loading them failed. */
+  /** SUPERVISOR_PAGES of supervisor.js, or null until that module is loaded, and whether loading it failed. */
   supervisor: null,
   hasSupervisorFailed: false,
 };
 
-/** The sections of the page, by the first word of the address's fragment. Without a prototype, only these names are found. */
+/** The sections of the page, by the first word of the address's fragment. The object has no prototype, so words such as `constructor` have no section. */
 const SECTIONS = { __proto__: null, offers: "inbox", history: "history", overview: "overview", callbacks: "callbacks", reservations: "inspect" };
 /** Sections that Workers may not see. */
 const SUPERVISED = new Set(["overview", "callbacks"]);
@@ -175,7 +176,7 @@ export function onChange(render) {
   renderAll = render;
 }
 
-/** Render once after all changes in this turn of the event loop. Hidden pages have no animation frames. */
+/** Render once after all changes in this turn of the event loop. Microtasks also run in hidden pages, unlike animation frames. */
 export function changed() {
   if (!isScheduled) {
     isScheduled = true;
@@ -200,7 +201,7 @@ export const tick = () => listeners.forEach((listener) => listener());
 export const isAvailable = (worker) =>
   state.activities.find(({ sid }) => sid === worker?.activity_sid)?.available ?? null;
 
-/** Return whether the Worker cannot switch, because the Activities could not be read. */
+/** Return whether the user cannot switch the Activity because the list of Activities could not be read. */
 export const areActivitiesMissing = () => state.activitiesRetryAt > 0 && !state.activities.length;
 
 export const isOffline = () => state.connection.state === "down";

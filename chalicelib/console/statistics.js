@@ -19,8 +19,8 @@ const SPREAD = 3_000;
 const NOTICED = 300;
 
 /**
- * Load the statistics now and whenever the sweep has probably updated them, except while the page is hidden; return a
- * function that stops the updates.
+ * Load the statistics whenever the sweep has probably updated them, except while the page is hidden; return a function
+ * that stops the updates.
  */
 export function refreshStatistics() {
   const { statistics } = state;
@@ -81,7 +81,7 @@ function untilUpdate({ shown }) {
   return isClockKnown() && updatedAt ? updatedAt + SWEEP_PAUSE + SWEEP_DELAY - serverNow() : 0;
 }
 
-/** Show the statistics. If they cannot be loaded, show the reason. Keep the last values unless the user may not see them. */
+/** Show the statistics. If they cannot be loaded, show the reason and the last values, but hide the values if access is forbidden. */
 function receiveStatistics(statistics, response) {
   if (response?.status === 200 && Array.isArray(response.body?.hours)) {
     Object.assign(statistics, { shown: response.body, problem: null });

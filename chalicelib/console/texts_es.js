@@ -1,4 +1,4 @@
-// The Spanish texts, by the keys of texts.js and in the same order. The app serves them as an array.
+// The Spanish texts, with the keys of texts.js in the same order. The app serves them as an array.
 
 export default {
   console: "Consola de agentes",
@@ -31,7 +31,7 @@ export default {
   rawJson: "JSON original",
   afterRejection: "Tras rechazar, cambiar mi estado a",
   afterRejectionOther: "Tras rechazar, cambiar el estado de {worker} a",
-  unchanged: "Sin cambio (puede ofrecerse de nuevo)",
+  unchanged: "Sin cambio (la tarea puede ofrecerse de nuevo)",
   priority: "Prioridad {n}",
   waiting: "En espera {time}",
   beingDecided: "Se está decidiendo",
@@ -213,7 +213,7 @@ export default {
   unanswered: "El servicio no contesta. Podrá iniciar sesión cuando conteste. Esta página sigue intentándolo.",
   signedOut: "Cerró la sesión",
   signedOutText: "La consola no guarda nada suyo en este navegador. Su estado en TaskRouter no cambió.",
-  signedOutLink: "El enlace sigue en el historial del navegador y funciona hasta que caduque. Si otros usan este equipo, bórrelo.",
+  signedOutLink: "El enlace sigue en el historial del navegador y funciona hasta que caduque. Si otros usan este equipo, borre el enlace.",
   signedOutProvider: "Es posible que la sesión de su cuenta de empresa siga abierta. Si otros usan este equipo, ciérrela también.",
   announceOffer: "Nueva oferta: {title}. Tiempo restante: {time}.",
   announceOffers: "{n} ofertas nuevas.",
@@ -382,7 +382,7 @@ export default {
   likelyCause: "Causa probable",
   causeNoHeader: "La solicitud no tiene firma, así que no la envió Twilio.",
   causeMalformedHeader: "La firma no tiene la longitud correcta.",
-  causeSharedKey: "La solicitud nombra una SharedKey o un algoritmo que el servicio no conoce.",
+  causeSharedKey: "La solicitud indica una SharedKey o un algoritmo que el servicio no conoce.",
   causeBaseUrl: "El esquema, el host, el puerto o la ruta de PUBLIC_BASE_URL no es correcto. Compárelo con la URL en Twilio.",
   causePath: "Un proxy quitó o añadió una barra al final de la ruta.",
   causeQuery: "Un proxy cambió o añadió la cadena de consulta.",

@@ -2,7 +2,7 @@
 
 const MIN_SHARE = 0.006;
 
-/** The phase that begins with a status. All other statuses end the Reservation. */
+/** The phase that begins with each of these statuses. All other statuses end the Reservation. */
 const PHASES = { __proto__: null, pending: "wait", accepted: "work", wrapping: "wrap" };
 
 export const isUnfinished = ({ status }) => status in PHASES;
@@ -10,10 +10,10 @@ export const isUnfinished = ({ status }) => status in PHASES;
 /** Return the status changes, without the initial status `pending`. */
 const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 
-/** Return the entry with which the callback was recorded, if the callback arrived before the event. */
+/** Return the entry with which the callback was recorded, if the callback arrived before any event. */
 const firstEntry = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
-/** Return when the service began to answer the callback. The time is missing if an earlier version recorded the event first. */
+/** Return when the service began to answer the callback. The time is missing if an earlier version recorded an event before the callback. */
 export const answeredAt = (record) => record.delivery?.answered_at ?? firstEntry(record)?.at;
 
 /** Return {at, isExact}: when the Reservation was created or, if that is unknown, when its callback arrived shortly afterward. */
@@ -25,7 +25,7 @@ function creationOf(record) {
 
 /** Return the steps in the order in which they happened: {kind, at} and the fields of their source. */
 export function stepsOf(record) {
-  const { delivery, claims = [] } = record; // An earlier version returns no claims.
+  const { delivery, claims = [] } = record; // Earlier versions return no claims.
   const answered = answeredAt(record);
   const steps = [
     { ...creationOf(record), kind: "reserved" },
@@ -34,7 +34,7 @@ export function stepsOf(record) {
     ...claims.map((claim) => ({ ...claim, kind: "claimed" })),
     ...changes(record).map((change) => ({ ...change, kind: "changed" })),
   ].filter(Boolean);
-  // A sort keeps the order of steps with the same time.
+  // The sort is stable: steps with the same time stay in this order.
   return steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
@@ -44,7 +44,7 @@ export function phasesOf(record, now) {
   // After a record has had the status `gone`, TaskRouter may report an ending with an earlier time.
   const known = recorded.filter((change) => change.to !== "gone" || change === recorded.at(-1));
   const marks = [{ to: "pending", at: creationOf(record).at }, ...known];
-  // The changes are in the order of the statuses. A recorded time may be later than the next change, which an event reported.
+  // The changes are in the order of the statuses. If an event reported the next change, that change may have an earlier time.
   const times = marks.map((_, index) => Math.min(...marks.slice(index).map(({ at }) => Date.parse(at))));
   const phases = marks
     .map(({ to }, index) => {
@@ -83,5 +83,5 @@ export function decisionOf(record) {
 export const wasDecidedBefore = (record) =>
   !firstEntry(record) && [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
 
-/** Return the rule that chose the answer. Earlier versions recorded it only in the first note. */
+/** Return the rule that chose the answer. Earlier versions recorded the rule only in the first note. */
 export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(firstEntry(record)?.note)?.[1] ?? null;

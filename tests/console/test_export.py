@@ -198,7 +198,7 @@ def test_limit_of_an_export_is_reported(open_console, api):
     api.page_size = 100
     page = open_as_supervisor(open_console)
     assert len(parse(export(page))) == 10_000
-    expect(page.get_by_text("The newest 10,000 exported. That is the limit")).to_be_visible()
+    expect(page.get_by_text("Exported the newest 10,000, the limit")).to_be_visible()
 
 
 def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):

@@ -726,7 +726,7 @@ def test_failed_activity_switch_is_reported(open_console, api):
     api.answers["/activity"] = error(400, "TaskRouterRefused")
     page = open_console()
     page.get_by_label("Your Activity").select_option("Break")
-    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    expect(page.get_by_role("alert")).to_contain_text("Your Activity is still Available.")
     expect(page.get_by_label("Your Activity")).to_have_value(AVAILABLE)
     page.get_by_role("button", name="Dismiss", exact=True).click()
     expect(page.get_by_role("alert")).to_have_count(0)

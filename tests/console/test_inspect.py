@@ -549,7 +549,7 @@ def test_button_says_that_a_sid_cannot_be_copied(open_console, api, clipboard):
     [
         (True, None, "Valid"),
         (False, "auth_token", "or the request is forged."),
-        (False, "unknown_shared_key", "The request names a SharedKey"),
+        (False, "unknown_shared_key", "The request specifies a SharedKey"),
         (None, None, "Not checked Some parameters were too large to record."),
     ],
 )

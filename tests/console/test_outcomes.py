@@ -88,7 +88,7 @@ def test_activity_switch_without_a_response_is_checked_and_confirmed(open_consol
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused. Tell your supervisor."),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400): No such Activity."),
-            "Your Activity was not changed Refused by TaskRouter: No such Activity. It is still",
+            "Your Activity was not changed Refused by TaskRouter: No such Activity.",
         ),
         (error(403, "ForbiddenError"), "The service answered: Reason."),
     ],
@@ -98,11 +98,11 @@ def test_reason_for_a_refused_activity_switch_is_shown(open_console, api, answer
     page = open_console()
     activity(page).select_option("Break")
     expect(page.get_by_role("alert")).to_contain_text(words)
-    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    expect(page.get_by_role("alert")).to_contain_text("Your Activity is still Available.")
     api.answers["/activity"] = UNAVAILABLE
     activity(page).select_option("Break")
     expect(page.get_by_role("alert")).to_have_text(
-        "Your Activity was not changed It is still Available.Dismiss"
+        "Your Activity was not changed Your Activity is still Available.Dismiss"
     )
 
 
@@ -124,7 +124,7 @@ def test_activity_switch_without_effect_is_checked_and_reported(open_console, ap
     api.answers["/activity"] = UNAVAILABLE
     page = open_console()
     activity(page).select_option("Break")
-    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    expect(page.get_by_role("alert")).to_contain_text("Your Activity is still Available.")
     expect(activity(page)).not_to_have_attribute("aria-busy", "true")
     switch_to(api, BREAK, "Break")
     expect(activity(page)).to_have_value(BREAK)
@@ -142,7 +142,7 @@ def test_activity_is_checked_until_a_check_succeeds(open_console, api):
     wait_until(page, lambda: len(held) == 2)
     expect(page.get_by_text("Checking your Activity")).to_be_visible()
     held[1].continue_()
-    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    expect(page.get_by_role("alert")).to_contain_text("Your Activity is still Available.")
 
 
 def test_overview_with_the_requested_activity_ends_the_check(open_console, api):
@@ -204,7 +204,7 @@ def test_refused_activity_switch_does_not_hide_a_later_change(open_console, api)
     api.answers["/activity"] = error(429, "TooManyRequests")
     page = open_console()
     activity(page).select_option("Break")
-    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    expect(page.get_by_role("alert")).to_contain_text("Your Activity is still Available.")
     page.get_by_role("button", name="Dismiss", exact=True).click()
     switch_to(api, BREAK, "Break")
     expect(banner(page)).to_contain_text("You were set to Break at")

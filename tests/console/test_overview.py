@@ -41,7 +41,7 @@ def test_tiles_show_the_figures_for_the_last_day(open_console, api):
     expect(tile(page, "Accepted")).to_contain_text("86.6% of 366")
     expect(tile(page, "Rejected").locator(".big")).to_have_text("14")
     expect(tile(page, "Timed out").locator(".big")).to_have_text("17")
-    expect(tile(page, "Timed out")).to_contain_text(re.compile(r"4\.6%, most at \d\d:00"))
+    expect(tile(page, "Timed out")).to_contain_text(re.compile(r"4\.6%, peak at \d\d:00"))
     expect(tile(page, "Median time to accept").locator(".big")).to_have_text("8 s")
     expect(tile(page, "Median time to accept")).to_contain_text(
         "p90 21 s, p95 30 s, of the newest 87"

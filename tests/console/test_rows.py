@@ -294,8 +294,12 @@ def test_time_until_the_next_attempt_counts_down(open_console, api):
     expect(wrong).to_contain_text("The offer is still open. Try again in 2 s.")
     expect(wrong).to_have_text(re.compile(r"The offer is still open\. Try again\.$"))
     page.get_by_label("Your Activity").select_option("Break")
-    expect(page.get_by_role("alert")).to_contain_text("Try again in 2 s. It is still Available.")
-    expect(page.get_by_role("alert")).to_contain_text("request. Try again. It is still Available.")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Try again in 2 s. Your Activity is still Available."
+    )
+    expect(page.get_by_role("alert")).to_contain_text(
+        "request. Try again. Your Activity is still Available."
+    )
 
 
 def test_clock_that_is_set_back_does_not_delay_a_lookup(open_console, api):
