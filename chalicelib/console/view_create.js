@@ -27,7 +27,7 @@ export function createDialog() {
   <//>`;
 }
 
-/** Return the SID and name of the Workflow of each Reservation that the page has loaded. */
+/** Return the SIDs and names of the Workflows of all loaded Reservations. */
 function knownWorkflows() {
   const { rows, progress } = state.inbox;
   const listed = [...[...rows.values()].map(({ reservation }) => reservation), ...progress, ...state.history.rows];
@@ -57,7 +57,7 @@ function taskInput(name, input, hint) {
   </div>`;
 }
 
-/** Send the request, or select the contents of the first field with a mistake. In the attributes, move to the error. */
+/** Send the request. If a field has a mistake, select its contents, or move the cursor to the mistake if the position is known. */
 function submit(event) {
   event.preventDefault();
   const field = submitTask();
@@ -72,9 +72,9 @@ function submit(event) {
 /** The outcome of the request, next to the button. */
 function outcome() {
   const { isSending, problem, sid } = state.creation;
-  const isOther = unsettledTask() && !isSameTask();
-  const unsure = !isSending && unsettledTask() && (isOther ? text("createChanged") : (problem?.() ?? text("createUnknown")));
-  const words = unsure || problem?.();
+  const isDifferent = unsettledTask() && !isSameTask();
+  const warning = !isSending && unsettledTask() && (isDifferent ? text("createChanged") : (problem?.() ?? text("createUnknown")));
+  const words = warning || problem?.();
   return html`<div class="outcome" role="status">
     ${sid && html`<p>${icon("check")}<span>${text("created", { sid: "" })}<span class="mono">${sid}</span></span><${Copy} key=${sid} words=${text("taskSid")} value=${sid} /></p>`}
     ${!sid && !isSending && words && html`<p class="wrong">${icon("last")}<span>${words}</span></p>`}

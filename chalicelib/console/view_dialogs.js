@@ -1,4 +1,4 @@
-// The dialogs: phone instructions, a question about a link, and the shortcuts.
+// The dialogs for phone instructions, for replacing the session, and for the shortcuts.
 
 import { decide, obstacle } from "./actions.js";
 import { shortSid } from "./format.js";
@@ -17,7 +17,7 @@ function close() {
 
 /**
  * A native modal dialog, which keeps the focus inside, and restores the focus when it is closed. Its key is `state.dialog`, so that
- * each dialog gets a new component: when the browser reports that a dialog was closed, another one may already be open.
+ * each dialog gets a new component. When the browser reports that a dialog was closed, a different dialog may already be open.
  */
 export class Modal extends Component {
   element = createRef();
@@ -49,7 +49,7 @@ export function dialog() {
   return kind && html`<${Modal} key=${state.dialog} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
 
-/** Ask whether a link, or the account of a renewal, may replace the session. */
+/** Ask whether to replace the session with that of a sign-in link or of a different company account. */
 function linkQuestion({ claims, accept }) {
   const leave = (event) => {
     event.target.closest("dialog").close();
@@ -62,7 +62,7 @@ function linkQuestion({ claims, accept }) {
   `;
 }
 
-/** Return whose session the claims describe. The API has not verified a link's claims. */
+/** Return a name for the session that the claims describe. The API has not verified the claims of a link. */
 const sessionName = ({ identity, role, workerSid }) =>
   [identity || text(role), workerSid && shortSid(workerSid)].filter(Boolean).join(" ");
 
@@ -76,12 +76,12 @@ function phone(sid) {
       <p class="muted">${text(isSupervisor() ? "phoneTextOther" : "phoneText")}</p>
       <div class="field">
         <label for="instruction">${text("instruction")}</label>
-        <select id="instruction" name="instruction" autofocus value=${drafts.instruction ?? "conference"} onChange=${keep("instruction")}>
+        <select id="instruction" name="instruction" autofocus value=${drafts.instruction ?? "conference"} onChange=${storeInput("instruction")}>
           <option value="conference">${text("conference")}</option>
           <option value="dequeue">${text("dequeue")}</option>
         </select>
       </div>
-      ${isSupervisor() && field(props("to"), text("phoneTo"), text("phoneToHint"), numberOf(sid))}
+      ${isSupervisor() && field(props("to"), text("phoneTo"), text("phoneToHint"), numberDraft(sid))}
       ${field(props("from"), text("phoneFrom"), text("phoneFromHint"))}
     </div>
     <div class="foot">
@@ -107,8 +107,8 @@ async function sendPhone(event, sid) {
   const row = state.inbox.rows.get(sid);
   const isUnsent = row?.phase === "open" && row.problem;
   if (!isUnsent) {
-    // Forget the number.
-    storeDraft(numberOf(sid));
+    // The number is needed only for a retry.
+    storeDraft(numberDraft(sid));
   }
   if (state.dialog !== shown) {
     return;
@@ -123,15 +123,15 @@ async function sendPhone(event, sid) {
   }
 }
 
-const keep = (name) => ({ target }) => storeDraft(name, target.value);
+const storeInput = (name) => ({ target }) => storeDraft(name, target.value);
 
-/** The name of the draft that contains the number to call for an offer. */
-const numberOf = (sid) => `to ${sid}`;
+/** Return the name of the draft that contains the number to call for an offer. */
+const numberDraft = (sid) => `to ${sid}`;
 
 function field({ name, problem }, words, hint, draft = name) {
   return html`<div class="field">
     <label for=${name}>${words}</label>
-    <input id=${name} name=${name} type="tel" autocomplete="off" value=${drafts[draft] ?? ""} onInput=${keep(draft)} aria-invalid=${problem ? "true" : null} aria-describedby=${`${name}-hint`} />
+    <input id=${name} name=${name} type="tel" autocomplete="off" value=${drafts[draft] ?? ""} onInput=${storeInput(draft)} aria-invalid=${problem ? "true" : null} aria-describedby=${`${name}-hint`} />
     ${problem ? html`<p id=${`${name}-hint`} class="wrong">${icon("last")}<span>${problem()}</span></p>` : html`<p id=${`${name}-hint`} class="hint">${hint}</p>`}
   </div>`;
 }

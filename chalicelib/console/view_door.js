@@ -16,8 +16,8 @@ const withCommand = (key) => {
   return html`${before}<code>make run</code>${after}`;
 };
 
-/** Return how to get a link: `make run` prints links that work only on the same machine. */
-const newLink = (local, other) => (isLoopback ? withCommand(local) : text(other));
+/** Return the instructions for getting a link. They mention `make run` only on the local machine, because its links work only there. */
+const newLink = (local, remote) => (isLoopback ? withCommand(local) : text(remote));
 
 const NOTES = {
   expired: ({ at }) => ["amber", "calm", text("expired", { time: timeOfDay(at) }), text("expiredText")],
@@ -59,15 +59,15 @@ const FAILURES = new Map([
   ["expired", "failedExpired"],
 ]);
 
-/** The API's other error codes, which the page shows unchanged. The page shows no other code, because anyone can create a link with any code. */
+/** More codes from the API, which the page shows unchanged. Unlisted codes are not shown, because anyone can create a link with any code. */
 const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
 
-/** Return whether the user's account at the provider may not use the console. Some providers report this as access_denied. */
+/** Return whether the code means that the user's account has no access to the console. Some providers report access_denied in this case. */
 const isWrongAccount = (code) => (FAILURES.has(code) && code !== "expired") || code === "access_denied";
 
 const failureText = (code) => `${text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code })}${isWrongAccount(code) ? ` ${text("failedChoose")}` : ""}`;
 
-/** The URL of this page. A new tab opens it instead of signing in, because a sign-in is accepted only in the tab where it began. */
+/** The URL of this page. In a new tab, the link shows this page and starts no sign-in, because a sign-in is accepted only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;
 
 function leaveToSignIn(event) {

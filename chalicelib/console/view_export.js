@@ -9,7 +9,7 @@ import { html } from "./view.js";
 export function exportTools(hasRows) {
   const { exporting: job } = state;
   const isRunning = Boolean(job?.isRunning);
-  // The second click of a double-click is not meant for the button with its new text.
+  // The first click changes the button's function, so the second click of a double-click is ignored.
   const press = ({ detail }) => detail > 1 || (isRunning ? cancelExport() : exportHistory());
   return html`
     <p class="muted small num" role="status">${job && (isRunning ? text("exporting", { n: job.count }) : job.result())}</p>

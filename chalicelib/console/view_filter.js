@@ -6,7 +6,7 @@ import { preferences } from "./preferences.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
 
-/** Escape clears the filter, or leaves the empty field. Enter moves to the selected row if it is shown, otherwise to the first row. */
+/** Escape clears the filter or, if the field is empty, leaves the field. Enter moves to the selected row if it is shown, otherwise to the first row. */
 function handleFilterKey(event) {
   if (event.key === "Enter") {
     event.preventDefault();

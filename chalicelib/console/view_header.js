@@ -125,7 +125,7 @@ async function askForNotifications() {
   }
 }
 
-/** Close the settings if the user clicks elsewhere or presses Escape. */
+/** From now on, close the settings when the user clicks elsewhere or presses Escape. */
 export function closeMenuOutside() {
   const close = (event) => {
     const menuElement = document.querySelector(".me[open]");

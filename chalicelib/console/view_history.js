@@ -70,7 +70,7 @@ function summary(rows, shown) {
   return filterText() ? text("filtered", { n: shown.length, all: n }) : text("historySummary", { n, time });
 }
 
-/** The area below the rows: why the list is empty, why loading failed, or a button for more rows. */
+/** The area below the rows, which explains an empty list or a failure, or contains the button for more rows. */
 function below(rows, shown) {
   const { loading, isSlow, problem, cursor } = state.history;
   if (!rows.length && loading === "list") {
@@ -91,14 +91,14 @@ export const failed = (problem, load, title) => html`<div class="nothing" role="
   <button type="button" onClick=${() => load()}>${text("tryAgain")}</button>
 </div>`;
 
-/** The button for more rows, which stays while they load, and the reason if they could not be loaded. */
+/** The button that loads more rows and remains visible meanwhile, and the reason for a failure. */
 export const moreButton = ({ cursor, loading, isSlow, problem }, load, words) => html`
   ${loading && isSlow && html`<p class="muted" role="status">${text("loadingHistory")}</p>`}
   ${problem && html`<p class="wrong" role="alert">${icon("info")}${problem()}</p>`}
   ${cursor && html`<button type="button" class="more" aria-disabled=${loading ? "true" : null} onClick=${() => loading || load("more")}>${text(problem ? "tryAgain" : words)}</button>`}
 `;
 
-/** A row as in "Just ended". A click opens the record. */
+/** A row like those in "Just ended". A click opens the record. */
 function historyRow(reservation) {
   const { reservation_sid: sid, status, reserved_at: at } = reservation;
   const kind = statusKind(status);

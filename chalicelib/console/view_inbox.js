@@ -113,7 +113,7 @@ function activityBanner({ name, at, isTimeout }, dismiss) {
   return notice("amber", "info", title, words, action);
 }
 
-/** Return blank rows, which are as high as offers, if the first load is noticeably slow. */
+/** The page's contents during the first load: blank rows, which are as tall as offers, if the load is noticeably slow. */
 function loading() {
   return html`<section class="stack" aria-busy="true">
     <h1 class="vh">${text("loading")}</h1>

@@ -138,7 +138,7 @@ function timeNote(record) {
 const PHASE_TEXTS = { wait: "waited", work: "inProgress", wrap: "wrapping" };
 const percent = (share) => `${(share * 100).toFixed(2)}%`;
 
-/** The share of each phase, with the times in the legend. */
+/** A chart of each phase's share of the total time. The legend contains the times. */
 const figure = (record) => tickingUntilEnd(record, () => {
   const phases = phasesOf(record, serverNow());
   return html`<figure class="stack" aria-label=${text("shares")}>
@@ -167,7 +167,7 @@ const STEPS = {
   changed: { words: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
 };
 const VERBS = { __proto__: null, accepted: "accept", rejected: "reject", completed: "complete" };
-/** The icon and the mark of a step that changes the status, and the phase that begins with the step. */
+/** For each new status, the icon and the mark of the step that changes the status, and the phase that begins with the step. */
 const CHANGES = { __proto__: null, accepted: ["check", "decided", "work"], wrapping: ["flag", null, "wrap"], completed: ["check", "end"], rejected: ["cross"], timeout: ["stop"], canceled: ["back"], rescinded: ["person"] };
 
 function steps(record) {

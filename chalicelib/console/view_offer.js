@@ -13,8 +13,8 @@ import { html, icon, pill, Ticking } from "./view.js";
 
 /** Milliseconds after which the row shows that no response has arrived. */
 const SLOW_ANSWER = 1500;
-/** After a banner has disappeared, clicks decide nothing for this time in ms, because they may have been meant for the banner. */
-const STRAY = 400;
+/** Milliseconds for which decision buttons ignore clicks after a banner has disappeared, because the clicks may have been meant for the banner. */
+const STRAY_PERIOD = 400;
 
 const ENDINGS = {
   __proto__: null,
@@ -99,7 +99,7 @@ export class Offer extends Component {
 /**
  * Select a row that gets the focus from the keyboard. (After a click, `clickRow` selects the row.) The selection changes
  * the heights of rows, so scroll to the focused button. If the row itself has the focus, scroll to its beginning, because
- * a selected row may be higher than the window.
+ * a selected row may be taller than the window.
  */
 export const focusRow = (sid) => ({ target }) => {
   if (target.matches(":focus-visible")) {
@@ -112,7 +112,7 @@ export const focusRow = (sid) => ({ target }) => {
 const clickRow = (sid) => ({ target }) => target.closest("button") || select(sid);
 
 /** Return whether a click was probably meant for a banner that has just disappeared. `detail` is 0 for the keyboard. */
-export const isStray = ({ detail }) => detail > 0 && performance.now() - state.uncoveredAt < STRAY;
+export const isStray = ({ detail }) => detail > 0 && performance.now() - state.uncoveredAt < STRAY_PERIOD;
 
 function openRow(row, shown, isSelected) {
   const title = rowTitle(state.inbox, row);
@@ -187,7 +187,7 @@ function ringing({ reservation }) {
   return html`<p class="ringing">${icon("phone")}${text(isSupervisor() ? "ringingOther" : "ringing")}</p>`;
 }
 
-/** The Task of the selected row. If the row ends, the Task stays, so that no row moves. */
+/** The Task's attributes and links in the selected row. They remain after the offer ends, so that no row moves. */
 function task({ reservation, sid }, actions = null) {
   return html`<div class="task">
     ${attributeList(reservation.task_attributes)}
@@ -294,7 +294,7 @@ function checkingText({ phase, nextCheckAt, undecidedFrom }) {
     return text("checkingDown");
   }
   const now = performance.now();
-  // No pause delays the first check. If it fails, the next poll checks.
+  // The first check does not wait for the next poll. If the first check fails, the next poll is the next check.
   const next = Math.max(nextCheckAt ?? 0, undecidedFrom > now ? 0 : state.connection.nextAt);
   const n = Math.max(1, Math.ceil((next - now) / 1000));
   return text("checkingAt", { n });

@@ -13,10 +13,10 @@ import { charts, hourOf, hourTable, isCounted, legend, patterns, peakOf, SERIES,
 import { Copy } from "./view_dialogs.js";
 import { banner, notice } from "./view_inbox.js";
 
-/** Age above which the statistics are outdated, because several sweeps have not updated them. */
+/** Age in ms above which the statistics are outdated, because several sweeps have not updated them. */
 const OUTDATED = 180_000;
 const MAX_QUEUES = 10;
-const FEW_SWEEPS = 8;
+const INITIAL_SWEEPS = 8;
 
 /** The page, which loads the statistics while it is open. */
 export class OverviewPage extends Page {
@@ -54,7 +54,7 @@ function age({ updated_at: at, hours }) {
   return serverNow() - Math.max(...(counted.length ? counted : [Date.parse(at)]));
 }
 
-/** A banner if the figures are outdated or could not be updated, or null. */
+/** Return a banner if the figures are outdated or could not be updated; otherwise null. */
 function warning() {
   const { shown, problem, nextAt, load } = state.statistics;
   if (!shown?.updated_at || isOffline()) {
@@ -99,8 +99,8 @@ function tiles(shown) {
   const hours = shown.hours.filter(isCounted);
   const sum = (count) => hours.reduce((total, hour) => total + count(hour), 0);
   const total = sum((hour) => hour.total);
-  const isBound = hours.length < shown.hours.length || hours.some((hour) => hour.at_least);
-  const figure = (value) => (hours.length ? `${isBound ? "≥ " : ""}${number(value)}` : "–");
+  const isLowerBound = hours.length < shown.hours.length || hours.some((hour) => hour.at_least);
+  const figure = (value) => (hours.length ? `${isLowerBound ? "≥ " : ""}${number(value)}` : "–");
   const share = (value) => (total ? number(value / total, { style: "percent", maximumFractionDigits: 1 }) : "");
   const figureTile = (name, words, note) => tile(html`${swatch(name)}${text(words)}`, figure(sum(SERIES[name])), note(sum(SERIES[name])));
   const timeoutNote = (value) => [share(value), peakOf("timeout", hours) && text("mostAt", { time: hourOf(peakOf("timeout", hours).hour) })].filter(Boolean).join(", ");
@@ -129,7 +129,7 @@ function acceptanceTile(acceptance) {
   const measured = text(count ? "percentiles" : "noneMeasured", { p90: shortDuration(p90), p95: shortDuration(p95), n: number(count) });
   const isOld = serverNow() - Date.parse(at) > OUTDATED;
   const note = isOld ? `${text("asOf", { time: timeOfDay(Date.parse(at)) })} ${measured}` : measured;
-  // In the large font, only a break before the second unit makes the time fit on a phone.
+  // In the large font, the time fits on a phone only if the line can break before the second unit.
   const median = count ? shortDuration(p50).replace(/\s(?=\d)/, " ") : "–";
   return tile(text("medianTime"), median, acceptance ? note : text("notKnownYet"));
 }
@@ -205,7 +205,7 @@ function queuesPanel(oldest) {
 }
 
 function sweepsPanel(sweeps, isFull, showAll) {
-  const listed = isFull ? sweeps : sweeps.slice(0, FEW_SWEEPS);
+  const listed = isFull ? sweeps : sweeps.slice(0, INITIAL_SWEEPS);
   const columns = ["checked", "repaired", "took"];
   return html`<section class="panel" aria-labelledby="sweeps">
     <header><h2 id="sweeps">${text("lastSweeps")}</h2>${sweeps.length > 0 && sweepState(sweeps[0])}</header>
@@ -243,7 +243,7 @@ const DETAILS = {
   unreconciled: "sweepUnreconciled",
 };
 
-/** A sweep, and a second row with its counts if any of them is not zero. */
+/** A row for a sweep, and a second row if the sweep has nonzero counts or errors, failed, or only monitored. */
 function sweepRow(sweep) {
   const done = Object.keys(DETAILS).filter((name) => sweep[name]);
   const details = done.map((name) => text(DETAILS[name], { n: number(sweep[name]) })).join(", ");

@@ -88,13 +88,13 @@ WORKER_INSTRUCTIONS = json.dumps(
         "conference": [*_OWN_PHONE, *_OWN_CONFERENCE],
     }
 )
-"""Default of the setting WORKER_INSTRUCTIONS: no recordings, URLs, other phones or other calls."""
+"""Default of WORKER_INSTRUCTIONS, which allows no recordings, URLs, other phones or other calls."""
 
 OWN_VALUES: Mapping[str, str] = {
     "to": "the contact_uri of its Worker",
     "call_sid": "the call_sid of the Reservation's Task",
 }
-"""Values to which a Worker may set parameters that the permissions do not list."""
+"""For each parameter, the only value that a Worker may set if the permissions do not list it."""
 
 
 def parse_instruction_permissions(text: str) -> InstructionPermissions:

@@ -22,7 +22,7 @@ _CURSOR = re.compile(
 INVALID_CURSOR = (
     "cursor must be the next_cursor of a page of the same search, received within the last day."
 )
-"""CloudWatch Logs' tokens expire after 24 hours."""
+"""Message about an invalid cursor. The tokens of CloudWatch Logs expire after 24 hours."""
 
 _MAX_SKIPPED = 9_999
 """Maximum value of `LogPosition.skipped` in a cursor."""
@@ -59,7 +59,7 @@ class LogPosition:
         skipped: number of matching lines written at that time that have already been returned.
         since: epoch ms; the start of the time window to search next. If 0, the log adapter
             chooses the window.
-        token: the log's own token for the rest of this window, if a part has been searched.
+        token: the log service's token for the rest of this window, if a part has been searched.
         seen_at: epoch ms; the time of the last matching line in the searched part.
         seen: number of matching lines written at that time in the searched part.
     """
@@ -98,8 +98,8 @@ class LogPage:
         lines: the lines, newest first. Lines that do not match the query may be among them.
         searched_until: epoch ms; this page and the pages before it contain all matching lines that
             were written at this time or later.
-        position: the position after this page. If no page follows, its time is before the query's
-            oldest time.
+        position: the position after this page. On the last page, `position.at` is before the
+            query's oldest time.
     """
 
     lines: Sequence[LogLine]

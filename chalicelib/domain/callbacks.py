@@ -52,7 +52,7 @@ _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
 """A "%" that does not begin an encoded byte. Twilio never sends such a "%"."""
 
 _MAX_STRAYS = 200
-"""Maximum number of literal "%" characters in a form. This limits the search time."""
+"""Maximum number of literal "%" characters in a form. The maximum limits the search time."""
 
 
 class Form(dict[str, str]):
@@ -222,7 +222,7 @@ EVENT_TYPES = {
     "reservation.completed": Status.COMPLETED,
 }
 """The event types that report a status. ``reservation.failed`` is not listed, because TaskRouter
-has no status ``failed``. The sweep determines the status of a Reservation that failed."""
+has no ``failed`` status. The sweep determines the status of a Reservation that failed."""
 
 
 @dataclass(frozen=True)
@@ -240,8 +240,8 @@ class ReservationEvent:
         task_sid: WT….
         worker_sid: WK….
         worker_name: the Worker's friendly name, or None.
-        workflow_name: the Workflow's friendly name, or None. Twilio does not document it.
-        task_queue_name: the TaskQueue's friendly name, or None. Twilio does not document it.
+        workflow_name: the Workflow's friendly name, or None. Undocumented by Twilio.
+        task_queue_name: the TaskQueue's friendly name, or None. Undocumented by Twilio.
         workflow_sid: WW…, or None.
         task_queue_sid: WQ…, or None.
         task_attributes: JSON text, or None.
@@ -280,7 +280,7 @@ class ReservationEvent:
         columns = _parse_columns(form)
         _, omitted = _omit_oversized(columns, MAX_RECORDED_BYTES)
         columns |= dict.fromkeys(omitted)
-        # All other times are later than the creation of the Reservation.
+        # Within a reported second, assume that a creation came first, and any other change last.
         until = 0 if status is Status.PENDING else _LATEST_TIME
         return cls(
             status=status,

@@ -29,7 +29,7 @@
         └── TaskRouterUnavailable 503 timeout, lost connection or 5xx: outcome unknown
             └── TaskRouterNotProcessed  the request had no effect
                 ├── TaskRouterThrottled 503  TaskRouter returned 429
-                └── TaskRouterNotSent   503  no connection, or it failed before the request was sent
+                └── TaskRouterNotSent   503  the request was not sent, or not sent completely
 """
 
 from typing import ClassVar, Self
@@ -131,7 +131,7 @@ class NotFound(AppError):
 
 
 class MethodNotAllowed(AppError):
-    """The route does not support the method, or supports it only for the tutorial."""
+    """The route does not support the method. Some methods require TUTORIAL_ROUTES."""
 
     status = 405
     code = "MethodNotAllowedError"
@@ -197,13 +197,13 @@ class OutcomeUnknown(AppError):
         failure: AppError | None = None,
         message: str | None = None,
     ) -> Self:
-        """Build the error for an outcome that is unknown while a claim or lease exists.
+        """Build the error for an outcome that is not known yet.
 
         Args:
             at: epoch ms at which the current claim or lease expires; None without a claim or lease.
             now: epoch ms.
             failure: the error that ended the request, if any. Its `retry_after` may be longer.
-            message: states which outcome is not known; None for the outcome of a Reservation.
+            message: a sentence about the unknown outcome; None for the outcome of a Reservation.
         """
         delays = [1]
         if at is not None:

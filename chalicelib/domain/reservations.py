@@ -102,7 +102,7 @@ class Claim:
     Attributes:
         until: epoch ms at which the claim expires, even if its owner crashed.
         target: the requested status.
-        claim_id: identifies the claim, so that its owner recognizes it after a retried write.
+        claim_id: lets the owner recognize its own claim after a retried write.
         by: the name of the owner.
         accepts: whether the request makes TaskRouter accept the Reservation.
         instruction: the instruction to send, as the JSON object of a callback's answer. None if
@@ -154,7 +154,7 @@ class Delivery:
         settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
         absent: parameters that the callback lacked, among those that a record stores as separate
             attributes. An event may have set these attributes.
-        answered_at: epoch ms just before the answer was chosen, or None (earlier versions).
+        answered_at: epoch ms just before the answer was chosen, or None in older records.
     """
 
     received_at: int
@@ -260,7 +260,7 @@ class Reservation:
     def is_answer_known(self) -> bool:
         """Whether the recorded answer is the only answer that TaskRouter can have received.
 
-        Even if DynamoDB fails, the fallback route answers with the instruction chosen by the rules.
+        If DynamoDB fails, the fallback route may return an instruction that the record withholds.
         """
         return self.answer is not None and self.withheld is None
 
@@ -327,7 +327,7 @@ def _accepts(instruction: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class DueReservation:
-    """An entry in the index ``due``, with the attributes that the sweep needs.
+    """An entry in the ``due`` index, with the attributes that the sweep needs.
 
     Attributes:
         reservation_sid: WR….
@@ -362,7 +362,7 @@ class StatusUpdate:
         next_check_at: epoch ms of the sweep's next check, or None if the status is final.
         worker_name, workflow_name, task_queue_name: the friendly names, if reported.
         note: a note for the history.
-        reserved_at, expires_at: epoch ms, according to the event ``reservation.created``, or None.
+        reserved_at, expires_at: epoch ms, as in the ``reservation.created`` event, or None.
         changed_at: epoch ms of the change, or None if the report does not contain this time.
     """
 

@@ -34,7 +34,7 @@ _RETURN_TO = re.compile(re.escape(PAGE) + r"(\?[A-Za-z0-9_.~=&-]{1,200})?")
 
 
 class Failure(StrEnum):
-    """Codes that tell the console's page why a sign-in failed."""
+    """Codes for sign-in failures, which the console's page explains."""
 
     EXPIRED = "expired"
     """The browser did not start this sign-in, or started it more than ten minutes ago."""
@@ -103,10 +103,10 @@ class Attempt:
     """A sign-in that a browser has started.
 
     Attributes:
-        state: random text that the provider returns, which binds its response to the browser.
+        state: random text that the provider returns. It binds the response to the browser.
         nonce: random text that the ID token must contain.
         verifier: the PKCE code verifier (https://www.rfc-editor.org/rfc/rfc7636).
-        redirect_uri: the absolute URL to which the provider returns the browser.
+        redirect_uri: the absolute URL to which the provider redirects the browser.
         return_to: the page to show after the sign-in, relative to the root of the app.
     """
 
@@ -148,18 +148,18 @@ def spread_lifetime(seconds: int, random_below: Callable[[int], int]) -> int:
 
 
 def checked_return_to(text: str) -> str:
-    """Return the page to show after a sign-in.
+    """Return *text* if it is an allowed page to show after a sign-in.
 
     Only the console's page is allowed, with or without a query string. Any other URL could lead to
     a site that imitates the console, or start another sign-in.
 
     Raises:
-        BadRequest: A different page is requested.
+        BadRequest: The page is not allowed.
     """
     if not _RETURN_TO.fullmatch(text):
         raise BadRequest(
-            f'return_to must be "{PAGE}", with a query string of at most 200 characters if needed: '
-            "letters, digits and _ . ~ = & -."
+            f'return_to must be "{PAGE}", optionally followed by "?" and 1 to 200 of these '
+            "characters: letters, digits and _ . ~ = & -."
         )
     return text
 
@@ -171,8 +171,8 @@ class SignInPolicy:
     Attributes:
         worker_claim: the claim whose value identifies the person's Worker.
         worker_attribute: the Worker attribute with the same value, or ``friendly_name``.
-        role_claim: the claim with the values that `roles` contains, such as groups.
-        roles: the roles, by value of that claim; EVERYONE stands for all people.
+        role_claim: the claim whose values determine the role, such as ``groups``.
+        roles: the roles, by value of `role_claim`; EVERYONE stands for all people.
     """
 
     worker_claim: str
@@ -191,7 +191,7 @@ class SignInPolicy:
         ]
 
     def find_role(self, claims: Mapping[str, Any]) -> Role | None:
-        """Return the role of a person; None denies access.
+        """Return the role of a person, or None if the person has no access.
 
         If several roles apply, the supervisor role takes precedence.
         """
@@ -205,7 +205,7 @@ class SignInPolicy:
         """Return the value that identifies a person's Worker, or None.
 
         An email address is used only if the provider has verified the address. Otherwise, people
-        could enter a colleague's address in their own profile.
+        could sign in as a colleague by entering the colleague's address in their own profile.
         """
         if self.worker_claim == _EMAIL and claims.get(_VERIFIED) is not True:
             return None

@@ -38,7 +38,7 @@ class ParameterError(NamedTuple):
     """An error in one parameter.
 
     Attributes:
-        parameter: JSON name of the parameter, or ``instruction``; in a rule also ``when`` or
+        parameter: JSON name of the parameter, or ``instruction``; in a rule, also ``when`` or
             ``parameters``.
         message: one sentence. It may contain an unknown name, but never a parameter's value.
     """
@@ -169,7 +169,7 @@ class Instruction:
 
         Args:
             values: the values by JSON name.
-            deferred: JSON names of other parameters, whose values are not known yet.
+            deferred: JSON names of parameters that *values* lacks because they are not known yet.
         """
         definitions = cls.parameters()
         unknown_names = (name for name in [*values, *deferred] if name not in definitions)
@@ -204,7 +204,7 @@ class Instruction:
 
     @classmethod
     def hints(cls) -> dict[str, str]:
-        """Return this instruction's JSON names, by the REST names of all instructions."""
+        """Map the REST names used by all instructions to this instruction's JSON names."""
         types = INSTRUCTION_TYPES.values()
         pairs = ((p.rest_name, name) for type_ in types for name, p in type_.parameters().items())
         return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}

@@ -24,8 +24,8 @@ class Rule:
         name: unique name.
         when: condition; None always matches.
         instruction: class of the instruction to render.
-        literals: parameters of the instruction with fixed values, by JSON name.
-        references: parameters whose values come from the callback, by JSON name.
+        literals: fixed values of the instruction's parameters, by JSON name.
+        references: expressions for the values of the other parameters, by JSON name.
     """
 
     name: str

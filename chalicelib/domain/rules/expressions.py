@@ -241,7 +241,7 @@ def _lexer_hint(error: LexerError) -> str:
 
 
 def _always_true_hint(text: str, position: int) -> str:
-    """Return the advice to leave out the comparison at a position if it is always true."""
+    """Return advice if the comparison at a position is always true; otherwise an empty string."""
     for match in _ALWAYS_TRUE.finditer(text):
         if match.start() <= position < match.end():
             return f", or leave out {match['comparison']}, which is always true"
@@ -331,7 +331,7 @@ def _translate_membership(test: re.Match[str]) -> str:
     elif container not in FACTS:
         container = f"{'task' if is_text else 'worker'}.{container}"
     if not container.startswith(("'", "[", "`")):
-        # A missing list or text would make the function fail.
+        # contains() fails if the list or text is missing.
         container += " || ''" if is_text else " || `[]`"
     if is_text and container[0] == "`":
         container = f"'{container[1:-1]}'"
@@ -352,11 +352,11 @@ def _is_attribute(operand: str) -> bool:
 
 
 def _element(operand: str, *, is_text: bool) -> str:
-    """Return the JMESPath of a value that may be in a list or, if *is_text*, in a string."""
+    """Return the JMESPath for a value to find in a list or, if *is_text*, in a string."""
     value = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
     if not is_text:
         return value
-    # contains() fails if it looks for a value other than a string in a string.
+    # contains() fails if its first argument is a string and its second argument is not.
     value = re.sub('^`([^"`]*)`$', r"'\1'", value)
     return f"to_string({value})" if value in NUMERIC_FACTS else value
 

@@ -58,8 +58,8 @@ class UnreadableFact(Exception):
 class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any dict
     """An object with unreadable values. Reading an unreadable value raises UnreadableFact.
 
-    jmespath reads a field with the `get` method, and a wildcard with the `values` method. Its
-    functions use the other methods.
+    jmespath reads a field with the `get` method, and a wildcard with the `values` method. The
+    functions of jmespath use the other methods.
     """
 
     def __init__(self, values: Mapping[str, Any], unreadable: Mapping[str, UnreadableFact]) -> None:

@@ -63,8 +63,8 @@ _CHANNEL_NAMES = (
     "configured_capacity",
     "available",
 )
-"""Names that only Workflow expressions can read: at the beginning of a path, in ``worker``,
-and in each channel of ``worker.channel``.
+"""The three constants above list names that only Workflow expressions can read: at the beginning
+of a path, in ``worker``, and in each channel of ``worker.channel``, respectively.
 
 https://www.twilio.com/docs/taskrouter/workflow-configuration
 """
@@ -118,7 +118,7 @@ def _as_literal(value: object) -> str:
 
 
 def paths_read(tree: Node) -> list[tuple[str, ...]]:
-    """Return the paths that an expression reads, up to the first step without a name."""
+    """Return the paths that an expression reads, each up to its first step without a name."""
     return list(dict.fromkeys(_paths(tree)))
 
 

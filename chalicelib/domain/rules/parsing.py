@@ -19,7 +19,7 @@ _UNREADABLE = "unreadable"
 
 
 class InvalidRules(ValueError):
-    """A rules document has mistakes. Each problem is a sentence that names a rule or key."""
+    """A rules document has mistakes. Each problem is a sentence that identifies a rule or key."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -31,8 +31,8 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
 
     Args:
         document: ``rule`` is a list of tables, each with ``name``, ``instruction``, the parameters
-            of the instruction and, optionally, ``when``. ``unreadable`` is optional and names an
-            instruction that needs no parameters.
+            of the instruction and, optionally, ``when``. ``unreadable`` is optional: the name
+            of an instruction that requires no parameters.
 
     Raises:
         InvalidRules: The document has mistakes.
