@@ -40,7 +40,7 @@ class Account:
         account_sid: AC….
         username: The SID of an API key, or the account SID.
         password: The secret of the API key, or the auth token.
-        remedy: A sentence with the remedy if Twilio refuses the credentials.
+        remedy: A sentence that says what to do if Twilio refuses the credentials.
         http_client: Sends the requests; by default, each request is sent once.
     """
 
@@ -205,7 +205,8 @@ class Workspace:
         """
         missing = self._account.no_workspace_message(self.sid)
         workspace = self._account.call(self._context.fetch, missing=missing)
-        # An API key also authenticates requests that name another account.
+        # TaskRouter derives the account from the API key, so the request succeeds even if the key
+        # belongs to an account other than the configured one.
         if workspace.account_sid != self._account.sid:
             raise OperatorError(missing)
         return workspace

@@ -3,7 +3,7 @@
 from infra import signals
 
 if __name__ == "__main__":
-    # `run`, `services` and `demo` have processes to end, so they replace these handlers later.
+    # `run`, `services` and `demo` later replace these signal handlers to end their child processes.
     signals.exit_immediately()
 
 import importlib.util
@@ -83,7 +83,7 @@ def _run(
 
 
 def _check_sweep_interval() -> None:
-    """Raise OperatorError for an interval that would only be rejected after the greeting."""
+    """Raise OperatorError for an invalid interval before the sweep is started."""
     try:
         run_sweep.make_context("sweep", [])
     except click.BadParameter as error:
@@ -95,7 +95,7 @@ def _check_sweep_interval() -> None:
 
 @main.command("demo")
 def run_demo() -> None:
-    """Show the life cycle of Tasks on free ports, with requests and responses."""
+    """Show the life cycle of Tasks, with requests and responses. The demo uses free ports."""
     # The stack's programs start sooner without the SDKs that only the demo needs.
     from local import demo  # noqa: PLC0415
 

@@ -194,7 +194,8 @@ def _find_problem(described: stack.Stack) -> str | None:
     """Return a message about a problem with the local services; None if there is no problem.
 
     The problem is that a service does not respond, a different program responds, a table is
-    missing, or the simulator posts its callbacks to a different URL. The message names the remedy.
+    missing, or the simulator posts its callbacks to a different URL. The message includes the
+    remedy.
     """
     command = stack.services_command(described)
     taskrouter = described.settings.twilio_taskrouter_url
@@ -225,10 +226,14 @@ def _find_problem(described: stack.Stack) -> str | None:
     callback_base_url = str((simulator or {}).get("callback_base_url", base_url)).rstrip("/")
     if callback_base_url != base_url:
         shown, expected = stack.hide_secrets(callback_base_url), stack.hide_secrets(base_url)
-        difference = "a different *** (CALLBACK_PATH_SECRETS) in " if shown == expected else ""
+        difference = (
+            " with a secret other than the first value of CALLBACK_PATH_SECRETS"
+            if shown == expected
+            else f", not to {expected}"
+        )
         return (
-            f"The TaskRouter simulator posts its callbacks to {shown}, not to "
-            f"{difference}{expected}. Restart it with: {command}"
+            f"The TaskRouter simulator posts its callbacks to {shown}{difference}. Restart the "
+            f"simulator: {command}"
         )
     return None
 

@@ -1,1 +1,1 @@
-"""Checks, plans, applies and exports the definition of a Workspace."""
+"""Checks, applies and exports the definition of a Workspace."""

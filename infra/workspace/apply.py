@@ -19,7 +19,7 @@ _FORBIDDEN = 403
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
 _EXPLAINED_BY_ACCOUNT = (401, 429)
-"""Error statuses that do not depend on the change. `Account.call` names the remedy for them."""
+"""Error statuses that do not depend on the change. `Account.call` reports the remedy."""
 
 
 def refuse_impossible(plan: Plan, *, force: bool) -> None:
@@ -30,11 +30,13 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
         force: Whether the plan may delete any number of resources.
 
     Raises:
-        OperatorError: TaskRouter does not allow a change, or the plan deletes too much.
+        OperatorError: TaskRouter does not allow a change, or the plan deletes too many resources.
     """
     if impossible := plan.of(Action.REPLACE):
         change = impossible[0]
-        raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
+        raise OperatorError(
+            f"Nothing was changed. {change.title} cannot be changed as planned: {change.note}."
+        )
     if (excessive := plan.excessive_deletions) and not force:
         raise OperatorError(
             "Nothing was changed. The plan deletes more than 30% of the resources of a kind: "
@@ -65,9 +67,9 @@ def refuse_unplanned(plan: Plan, confirmed: Plan) -> None:
     ]
     if unplanned:
         raise OperatorError(
-            "The Workspace was created, and nothing else was changed, because TaskRouter created "
-            "it with unexpected resources. These changes were not in the plan: "
-            f"{', '.join(unplanned)}. Make a new plan and apply it."
+            "The Workspace was created. Nothing else was changed, because the new Workspace needs "
+            f"changes that are not in the plan: {', '.join(unplanned)}. Make a new plan and apply "
+            "it."
         )
 
 
@@ -80,7 +82,7 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
         report: Called after each change.
 
     Returns:
-        The SIDs by kind and name, including new resources.
+        The SIDs by kind and name, including those of new resources.
 
     Raises:
         OperatorError: TaskRouter refused a change, or stored a different value.
@@ -135,7 +137,10 @@ def _create(context: Any, change: Change, directory: Directory) -> str:
 
 
 def create_once(create: Callable[[], str], find: Callable[[], str | None]) -> str:
-    """Create a resource; if the response is lost, look for the resource before trying again.
+    """Create a resource.
+
+    After a server error or a lost response, the request is repeated only if the resource does not
+    exist.
 
     Args:
         create: Sends the request and returns the SID of the new resource.

@@ -56,7 +56,7 @@ def export(
         with_workers: Whether the definition contains the Workers.
 
     Returns:
-        The text, and notes about values that are left out, because the format cannot express them
+        The text, and notes about values that are left out because the format cannot express them
         or because they may contain a secret.
 
     Raises:
@@ -138,7 +138,7 @@ def _candidates(state: State, resource: Resource, replace_url: _ReplaceUrl) -> d
 
 def _with_variable(url: str, *, api_url: str | None, base_url: str) -> str:
     """Replace the API's URL, including any secret segment, with `${api}`."""
-    # During a rotation, TaskRouter still has the URL with the previous segment, or without one.
+    # During a rotation, TaskRouter still uses the URL with the previous secret or without a secret.
     earlier = re.match(rf"{re.escape(base_url)}(/[^/?#]+)?(?=(?:{ROUTES})(?:[?#]|$))", url)
     if base_url and earlier:
         return API + url[earlier.end() :]

@@ -1,9 +1,9 @@
-"""An HTTP client for Twilio's SDK that waits and retries.
+"""A retrying HTTP client for Twilio's SDK.
 
 A request that TaskRouter throttled was not processed, so it is repeated after the delay that
-TaskRouter specifies: https://www.twilio.com/docs/api/errors/20429. After a server error or without
-a response, a request may have been processed. Such a request is repeated only if a second execution
-has no further effect, so that no resource is created twice.
+TaskRouter specifies: https://www.twilio.com/docs/api/errors/20429. A request that failed with a
+server error or received no response may have been processed. Such a request is repeated only if a
+second execution has no further effect, so that no resource is created twice.
 """
 
 import math
@@ -18,7 +18,7 @@ from twilio.http.response import Response
 TIMEOUT_SECONDS = 10
 """Time limit for a request."""
 MAX_WAIT_SECONDS = 120.0
-"""Maximum time that one request waits in total because TaskRouter throttles it."""
+"""Maximum time for which the client keeps retrying a throttled request."""
 MAX_ATTEMPTS = 4
 """Maximum attempts for a request that fails."""
 _FIRST_DELAY_SECONDS = 0.5
@@ -45,8 +45,8 @@ class RetryingHttpClient(TwilioHttpClient):  # type: ignore[misc]
     Attributes:
         deadline: Time (in the clock's seconds) after which throttled requests are not repeated.
         waited: Seconds that throttled requests have waited in total.
-        retry_after: Seconds to wait before repeating the throttled request that the client did not
-            repeat; 0 if there is no such request.
+        retry_after: Retry delay, in seconds, of the last throttled request that the client gave up
+            on; 0 if there is no such request.
     """
 
     def __init__(

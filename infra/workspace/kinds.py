@@ -83,9 +83,10 @@ _DEPENDENCIES = {
     TASK_QUEUE: {WORKER, TASK_CHANNEL},
     WORKFLOW: {TASK_QUEUE},
 }
-"""The kinds to which the resources of a kind refer, directly or through another kind.
+"""The kinds to which the resources of a kind refer. Indirect dependencies are not repeated.
 
-A Worker without an initial Activity gets the Workspace's default Activity.
+A Worker depends on the Workspace because a Worker without an initial Activity gets the Workspace's
+default Activity.
 """
 IN_ORDER = tuple(TopologicalSorter(_DEPENDENCIES).static_order())
 """All kinds; each follows the kinds to which its resources refer."""
@@ -107,4 +108,7 @@ ACTIVITIES = frozenset(
         "activity",
     }
 )
-"""Fields that contain the name of an Activity; in TaskRouter, `NAME_sid` contains a SID."""
+"""Fields that contain the name of an Activity.
+
+TaskRouter's field is called `NAME_sid` and contains the Activity's SID.
+"""

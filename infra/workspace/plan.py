@@ -36,12 +36,12 @@ from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition
 MAX_DELETED = 0.3
 """Maximum share of the resources of a kind that a plan deletes without `--force`."""
 _REPLACE_ACTIVITY = (
-    "TaskRouter does not allow `available` to change. Give the Activity another name with `was`, "
-    "and apply. Then remove `was`, add a new Activity with the old name, and apply again. Workers "
-    "stay in the renamed Activity until they change it"
+    "TaskRouter does not allow `available` to change. Rename the Activity, set `was` to its old "
+    "name, and apply. Then remove `was`, add a new Activity with the old name, and apply again. "
+    "Workers stay in the renamed Activity until they switch to another Activity"
 )
 _CLEAR_ACTIVITY = (
-    "TaskRouter does not allow a TaskQueue's Activity to be cleared. Name another Activity, or "
+    "TaskRouter does not allow a TaskQueue's Activity to be cleared. Set another Activity, or "
     "remove the key"
 )
 _SINGLE_TASKING = (
@@ -112,7 +112,7 @@ class Plan:
         workspace: Name of the Workspace.
         workspace_sid: SID of the Workspace; "" if it must be created.
         changes: The changes in the order of execution.
-        unmanaged: Resources that are neither in the definition nor changed.
+        unmanaged: Resources that are missing from the definition's lists but are not deleted.
         omitted: Callback URLs that are left out because the API has no URL yet.
         numbers: Number of resources by kind, without the built-in TaskChannels.
         directory: The SIDs of existing resources by kind and by the name after the changes.
@@ -163,7 +163,7 @@ def make_plan(
     Args:
         definition: The definition.
         state: The Workspace, as `state.read_for` returns it.
-        api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
+        api_url: Base URL of the routes that TaskRouter calls; None if there is no API yet.
         prune: Whether to delete resources that are missing from the definition's lists.
         reasons_to_keep: Why resources must not be deleted, by SID.
 
@@ -288,7 +288,8 @@ class _Planner:
     def _require_names(self, changes: Iterable[Change]) -> None:
         """Check that the resources to which changes refer exist, and that their names are unique.
 
-        The default Activities of a new Workspace are set after all Activities have been created.
+        The changes are checked by kind. A new Workspace is therefore checked after its Activities,
+        because its default Activities are set only after all Activities have been created.
         """
         known = {*self._directory.sids}
         for change in sorted(changes, key=lambda change: IN_ORDER.index(change.kind)):
@@ -377,7 +378,9 @@ def _creation(kind: Kind, name: str, values: dict[str, Any]) -> Change:
         OperatorError: A new Workflow has no configuration.
     """
     if kind is WORKFLOW and "configuration" not in values:
-        raise OperatorError(f"Workflow {name!r} does not exist, so it needs a configuration.")
+        raise OperatorError(
+            f"Workflow {name!r} does not exist yet, so the file must contain its configuration."
+        )
     required = {"friendly_name": name} if kind is TASK_CHANNEL else {}
     return Change(Action.CREATE, kind, name, "", {}, required | values)
 

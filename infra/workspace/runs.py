@@ -36,15 +36,15 @@ from taskrouter_simulator.definition.model import WorkspaceDefinition
 _WORKSPACE_SID = "TWILIO_WORKSPACE_SID"
 _CHANGED = (
     "This command changed nothing, because the Workspace or the file has changed since the plan "
-    "was made, for example by an earlier apply that was interrupted. Make a new plan and apply it."
+    "was made, for example because an earlier apply was interrupted. Make a new plan and apply it."
 )
 
 
 def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool) -> Plan:
     """Compare a definition with the Workspace of a stage.
 
-    Without a SID, the Workspace is found by the name in the definition. If no Workspace has this
-    name, the plan creates the Workspace.
+    If the stage has no SID, the Workspace is found by the name in the definition. If no Workspace
+    has this name, the plan creates the Workspace.
 
     Raises:
         OperatorError: The Workspace can't be read, or the definition contradicts the Workspace or
@@ -59,7 +59,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
         raise OperatorError(
             "Nothing was changed. --prune needs the SID of the Workspace, but the Workspace "
             f"{definition.friendly_name!r} ({target.workspace_sid}) was found by its name. Set "
-            f"{_WORKSPACE_SID} of stage {target.stage_name} in {FILE}, or apply without --prune "
+            f"{_WORKSPACE_SID} for stage {target.stage_name} in {FILE}, or apply without --prune "
             "first."
         )
     state = new(definition.friendly_name)

@@ -81,7 +81,7 @@ def _changed_timeouts(
     timeouts: Mapping[str, int],
     before: Mapping[str, int],
 ) -> dict[str, str]:
-    """Return settings that differ from the timeouts in the definition.
+    """Return new values for settings that differ from the timeouts in the definition.
 
     Workflows with the same timeout as the stage's Workflow need no separate setting.
 
@@ -89,7 +89,7 @@ def _changed_timeouts(
         stage: The stage.
         variables: The variables of the stage, with the SID of its Workflow.
         timeouts: The timeouts in the definition by SID.
-        before: The timeouts in the settings by SID, without Workflows that no longer exist.
+        before: The timeouts in the settings by SID, except those of Workflows that no longer exist.
     """
     changes = {}
     default = timeouts.get(variables.get(WORKFLOW_SID, "").strip())

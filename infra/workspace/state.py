@@ -31,7 +31,7 @@ class Resource:
         kind: The kind of resource.
         sid: The SID.
         name: The identifier: the friendly name, or the unique name of a TaskChannel.
-        raw: Values in TaskRouter by field of the kind; Activities are SIDs.
+        raw: Values in TaskRouter by field of the kind. Fields for Activities contain SIDs.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ class State:
     """A Workspace in TaskRouter.
 
     Attributes:
-        workspace: The Workspace; without a SID if it does not exist yet.
+        workspace: The Workspace; its SID is "" if the Workspace does not exist yet.
         resources: The Workspace's resources; Workers only if they were requested.
     """
 
@@ -80,7 +80,7 @@ class State:
 
 
 def new(name: str) -> State:
-    """Return a new Workspace and its initial resources, with names instead of SIDs.
+    """Return the expected state of a new Workspace, with names instead of SIDs.
 
     The values of the TaskChannels are left out, because Twilio does not document them.
     """
@@ -100,8 +100,9 @@ def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None
     Args:
         context: The SDK's context for the Workspace.
         with_workers: Whether to read Workers.
-        details: The names of the Workers whose attributes are needed, and whether their capacities
-            are needed too, which takes a request for each Worker. None means all.
+        details: The Workers whose attributes are needed: whether a Worker's capacities are also
+            needed, by the Worker's name. Reading capacities takes one request per Worker. None
+            means that the attributes and capacities of all Workers are needed.
     """
     resources: list[Resource] = []
     for kind in RESOURCES:

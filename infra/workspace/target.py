@@ -74,7 +74,7 @@ class Target:
         if len(found) > 1:
             raise OperatorError(
                 f"The account has several Workspaces with the name {name!r}: {', '.join(found)}. "
-                f"Set TWILIO_WORKSPACE_SID of stage {self.stage_name} in {FILE}."
+                f"Set TWILIO_WORKSPACE_SID for stage {self.stage_name} in {FILE}."
             )
         return self._with_own_workspace("".join(found))
 
@@ -129,7 +129,7 @@ def find_definition(stage_name: str | None) -> Path:
 
 
 def _default_file(stage_name: str) -> Path | None:
-    """Return the file that is used for a stage without `--file`, or None."""
+    """Return the definition that a stage uses if `--file` is not given, or None."""
     variables = stage_config.environment(stage_name, {})
     file = _in_project(stage_config.project()["stages"][stage_name].get("workspace_file"))
     is_local = stage_config.DEFAULTS in variables

@@ -23,7 +23,7 @@ from infra.workspace.values import canonical_text
 from taskrouter_simulator.definition.document import plain_value
 
 _WIDTH = 100_000
-"""Width of a line of YAML that few values exceed, so that expressions stay on one line."""
+"""Maximum width of a line of YAML, large enough to keep almost all expressions on one line."""
 
 Mask = Callable[[str], str]
 """Returns a URL with `***` instead of parts that may be secret."""
@@ -40,7 +40,7 @@ _Field = tuple[str, Any, Any]
 
 
 def printable(line: str) -> str:
-    """Return a line without characters that control a terminal; names may contain them."""
+    """Return a line, escaped if it contains characters that may control a terminal."""
     return line if line.isprintable() else ascii(line)[1:-1]
 
 
@@ -70,7 +70,7 @@ def lines(plan: Plan, mask: Mask) -> Iterator[str]:
         if change.note:
             yield f"      {change.note}."
     if plan.unmanaged:
-        yield "Left alone, because the file does not name them:"
+        yield "Not in the file and left unchanged:"
     for item in plan.unmanaged:
         note = f" ({item.note})" if item.note else ""
         yield printable(f"      {item.resource.kind.title} {item.resource.name!r}{note}")
@@ -212,7 +212,8 @@ _Representer.add_representer(
 def _quoted(value: Any) -> Any:
     """Return a value whose strings are quoted if they look like values of a different type.
 
-    Without quotes, U+0085 is a line break in YAML 1.1.
+    Strings that contain U+0085 are also quoted, because an unquoted U+0085 is a line break in
+    YAML 1.1.
     """
     if isinstance(value, Mapping):
         return CommentedMap((_quoted(key), _quoted(item)) for key, item in value.items())

@@ -14,7 +14,7 @@ _MAX_VALUE_LENGTH = 100
 
 
 class StageFailedError(Exception):
-    """A stage of the demo failed; the message names the stage and the expected result."""
+    """A stage of the demo failed; the message contains the stage and the expected result."""
 
 
 class Presenter:

@@ -88,7 +88,8 @@ class Script:
         self.presenter.expect("the Task's assignment_status", "pending", task["assignment_status"])
 
         self.presenter.explain(
-            "Set Alice to Idle. TaskRouter reserves her and posts a callback. The app records it."
+            "Set Alice to Idle. TaskRouter reserves her and posts a callback. The app records the "
+            "Reservation."
         )
         self._set_alice("Idle")
         reservation = self._pending_reservation(task["sid"])
@@ -109,7 +110,7 @@ class Script:
     def _show_instruction(self) -> None:
         self.presenter.start_stage("2. Instructed: the callback's response accepts the Reservation")
         self.presenter.explain(
-            "Point the Workflow to an API with ASSIGNMENT_INSTRUCTION=accept, and set Alice to "
+            "Point the Workflow at an API with ASSIGNMENT_INSTRUCTION=accept, and set Alice to "
             "Idle."
         )
         self._set_callback_url(self.instructing_url)
@@ -151,7 +152,9 @@ class Script:
         task = self._create_task()
         self._set_alice("Idle")
         reservation = self._pending_reservation(task["sid"])
-        self.presenter.explain("Wait for the timeout, without accepting or rejecting.")
+        self.presenter.explain(
+            "Wait for the timeout, without accepting or rejecting the Reservation."
+        )
         path = f"/reservations/{reservation['reservation_sid']}"
         self.presenter.wait(
             'the status "timeout" in the app\'s record',

@@ -165,7 +165,7 @@ def test_simulator_that_posts_callbacks_to_another_url_is_reported(environ, port
 
     error = capsys.readouterr().err
     assert "posts its callbacks to http://127.0.0.1:9, not to " in error
-    assert f"Restart it with: API_PORT={ports['API_PORT']} " in error
+    assert f"Restart the simulator: API_PORT={ports['API_PORT']} " in error
 
 
 @pytest.mark.usefixtures("local_dynamodb")
@@ -175,7 +175,7 @@ def test_simulator_that_posts_callbacks_to_another_url_is_reported(environ, port
         ("", "posts its callbacks to {base}, not to {base}/***. Restart"),
         (
             "/other-secret_9876543",
-            "callbacks to {base}/***, not to a different *** (CALLBACK_PATH_SECRETS)",
+            "callbacks to {base}/*** with a secret other than the first value of CALLBACK_PATH",
         ),
         (f"/{SECRET}", None),
         (f"/{SECRET}/", None),

@@ -151,9 +151,9 @@ def test_availability_is_never_changed_in_place(live):
     definition = define(activities=[{"friendly_name": "Offline", "available": True}])
     (change,) = live.plan(definition).changes
     assert (change.action, change.before) == ("replace", {"available": False})
-    assert "Give the Activity another name" in change.note
+    assert "Rename the Activity, set `was`" in change.note
     before = len(live.requests("POST", "DELETE"))
-    with pytest.raises(OperatorError, match="Nothing was changed. Activity 'Offline' must be repl"):
+    with pytest.raises(OperatorError, match="Nothing was changed. Activity 'Offline' cannot be c"):
         live.apply(definition)
     assert len(live.requests("POST", "DELETE")) == before
 
@@ -185,7 +185,7 @@ def test_activity_of_a_task_queue_is_not_cleared(quickstart):
             {"task_queues": [{"friendly_name": "Q", "target_workers": "a == '${team:T}'"}]},
             "TaskQueue 'Q' refers to the team 'T', which is neither",
         ),
-        ({"workflows": [{"friendly_name": "F"}]}, "'F' does not exist, so it needs a configurat"),
+        ({"workflows": [{"friendly_name": "F"}]}, "'F' does not exist yet, so the file must con"),
     ],
 )
 def test_missing_reference_or_configuration_is_refused(live, keys, message):
@@ -252,8 +252,8 @@ def test_throttled_request_is_repeated_after_the_requested_delay(live):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_error_that_concerns_the_account_is_raised_unchanged(live, status):
-    """`apply` explains errors of a single change. The caller explains errors of the account."""
+def test_error_that_does_not_depend_on_the_change_is_reported_as_an_account_error(live, status):
+    """An error for the account contains the remedy. An error for a single change does not."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
         live.apply(read(QUICKSTART))

@@ -116,9 +116,8 @@ def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch,
     with pytest.raises(OperatorError) as raised:
         apply(stage, definition, prune=True)
     assert str(raised.value) == (
-        "The Workspace was created, and nothing else was changed, because TaskRouter created it "
-        f"with unexpected resources. These changes were not in the plan: {unplanned}. Make a new "
-        "plan and apply it."
+        "The Workspace was created. Nothing else was changed, because the new Workspace needs "
+        f"changes that are not in the plan: {unplanned}. Make a new plan and apply it."
     )
     context = stage.find_workspace(definition.friendly_name).context()
     names = {item.friendly_name for item in context.activities.list()}

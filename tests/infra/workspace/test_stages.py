@@ -485,7 +485,7 @@ def change_file(file, **keys):
     [
         (
             {"activities": [{"friendly_name": "Available", "available": False}]},
-            "Nothing was changed. Activity 'Available' must be replaced",
+            "Nothing was changed. Activity 'Available' cannot be changed as planned",
         ),
         (
             {"default_activity": "Idle"},
