@@ -78,12 +78,13 @@ def main(
     records: int,
     tasks: int,
 ) -> None:
-    """Compare this app with simple reference programs, and print a table of the figures.
+    """Compare this app with simple reference programs, and print a table of the results.
 
     The command prints rows as soon as they are measured. Then it prints the costs of a million
-    Reservations, the reads of the console's pages, the costs of polling consoles, and the tables in
-    docs/capacity.md. The costs include measured CPU times, which depend on the machine. The reads
-    and the tables in docs/capacity.md do not depend on the machine.
+    Reservations, the DynamoDB requests and read units of the console's pages, the costs of consoles
+    that poll the overview, and the tables in docs/capacity.md. The costs depend on measured CPU
+    times, and therefore on the machine. The requests, the read units and the tables in
+    docs/capacity.md do not depend on the machine.
 
     The programs to compare run in turn, so that a busy machine slows down all of them. Only the
     ratios are meaningful. The table also shows missed goals, but these do not change the exit code.

@@ -41,7 +41,7 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.
         app: the packaged app (`programs.build_app`).
-        folder: a folder for the other program.
+        folder: the folder in which the handler is built.
         rounds: number of invocations per program.
     """
     bare, services = programs.build_accept_handler(folder), Services()

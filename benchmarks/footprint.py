@@ -5,8 +5,8 @@ Reservation that is accepted, wrapped up and completed. All results are counts o
 not depend on the machine.
 
 The emulator reports no write units per partition key of an index. Therefore, this module calculates
-the units ("DynamoDB read and write operations" and "DynamoDB item sizes and formats" in the
-DynamoDB Developer Guide).
+the units as described in "DynamoDB read and write operations" and "DynamoDB item sizes and formats"
+in the DynamoDB Developer Guide.
 """
 
 import io
@@ -51,8 +51,8 @@ class Footprint:
     Attributes:
         requests: Number of requests by route.
         writes: Number of DynamoDB writes by route.
-        units: DynamoDB write units of ``table`` and of each index. The units of the index ``due``
-            are counted by its partition key, such as ``due pending``.
+        units: DynamoDB write units of ``table`` and of each index. The units of the ``due`` index
+            are counted separately for each partition key, such as ``due pending``.
         record_bytes: Size of the record at the end.
         log_bytes: Size of the app's log lines.
         taskrouter: Number of requests to TaskRouter.

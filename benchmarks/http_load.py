@@ -1,7 +1,7 @@
 """Compares the local stack under HTTP load with a bare server that writes with boto3.
 
-Both run on this machine, together with the local DynamoDB and this client. Lambda runs concurrent
-requests in separate execution environments, so these figures do not apply to AWS.
+Both servers run on this machine, together with the local DynamoDB and the load generator. Lambda
+runs concurrent requests in separate execution environments, so these figures do not apply to AWS.
 """
 
 import asyncio
@@ -71,8 +71,8 @@ class _Load:
 
     Attributes:
         times_ms: Times from sending a request to receiving its response.
-        rates: Requests per second in each window.
-        cores: Cores used by the programs in ``_PROGRAMS``, in each window.
+        rates: Requests per second in each measurement.
+        cores: Cores used by the programs in ``_PROGRAMS``, in each measurement.
     """
 
     times_ms: list[float] = field(default_factory=list)

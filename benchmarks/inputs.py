@@ -187,7 +187,7 @@ def form_event(
     """Return the API Gateway event for a form posted to PATH.
 
     Args:
-        signature: the signature header, or no header.
+        signature: the signature header, or an empty mapping.
         body: the form.
         query: the decoded values of the query string, by name.
     """

@@ -20,7 +20,7 @@ from benchmarks.stubs import Duration
 
 WARM_GOAL = 0.9
 COLD_GOAL = 0.8
-"""Maximum time of this app's callbacks, relative to the bare handler."""
+"""Maximum times of warm callbacks and cold starts of this app, relative to the bare handler."""
 
 WARM_UP = 20
 """Number of initial invocations that are not measured."""
@@ -99,7 +99,7 @@ def time_starts(
                 function.invoke(event)
                 wall = function.responded_at - started
                 start = Start(wall, function.cpu_seconds(), function.memory_mb())
-            if number:  # The first start fills the operating system's file cache.
+            if number:  # Skip the first start, which fills the operating system's file cache.
                 measured[program].append(start)
     return measured
 

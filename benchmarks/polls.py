@@ -1,7 +1,7 @@
-"""Calculates what consoles that poll the overview cost on AWS: `python -m benchmarks.polls`.
+"""Calculates the AWS costs of consoles that poll the overview: `python -m benchmarks.polls`.
 
 The polls of a Worker and of a supervisor are measured like the requests for a Reservation
-(`benchmarks.costs`). However, the Lambda function also uses the local DynamoDB instead of a stub.
+(`benchmarks.costs`). However, the Lambda function uses the local DynamoDB instead of a stub.
 """
 
 import io
@@ -55,7 +55,7 @@ class Poll:
     Attributes:
         name: the name in the tables.
         token: the bearer token of the caller.
-        is_unchanged: whether the caller has already received the overview.
+        is_unchanged: whether the request contains the overview's current ETag.
     """
 
     name: str
@@ -251,7 +251,7 @@ def report(
 
 @click.command()
 def main() -> None:
-    """Measure the polls that consoles send, and print what they cost in a month."""
+    """Measure the polls that consoles send, and print the monthly costs."""
     with tempfile.TemporaryDirectory() as name:
         runtime_folder = programs.build_runtime(Path(name) / "runtime")
         app = programs.build_app(Path(name) / "this", inputs.lambda_environ())

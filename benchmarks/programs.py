@@ -18,7 +18,7 @@ _STAGE = "dev"
 _CHALICE = Path(sys.executable).with_name("chalice")
 
 _RUNTIME = ("awslambdaric", "boto3")
-"""Packages that Lambda's Python runtimes provide, in addition to their dependencies."""
+"""Packages that Lambda's Python runtimes provide, together with their dependencies."""
 
 _PUT_ITEM = """
 import boto3

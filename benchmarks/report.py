@@ -78,14 +78,14 @@ def to_row(figure: Figure) -> str:
 
 
 Section = Callable[[], Sequence[Figure | str]]
-"""A function that takes a measurement, and returns figures or text to print after the table."""
+"""A function that measures something, and returns table rows or text to print after the table."""
 
 
 def print_sections(sections: Sequence[Section]) -> None:
     """Print the header of the table, and the results of each measurement.
 
     Raises:
-        click.ClickException: A measurement failed. The other measurements were printed.
+        click.ClickException: A measurement failed. The results of the others were printed.
     """
     click.echo(HEADER)
     failed = sum(not print_section(section) for section in sections)

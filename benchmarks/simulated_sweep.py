@@ -32,7 +32,7 @@ _PAGE_SIZE = 1_000
 """Number of Tasks or Events per page."""
 
 _LIST_MS = 16_000
-"""Maximum duration of a list of several pages."""
+"""Time limit for reading all pages of a list."""
 
 _PARTS = (TASKS, *EVENT_TYPES)
 
@@ -144,7 +144,8 @@ class Sweeps:
 
         Args:
             operation: The operation.
-            budget: The budget, which ends if the last attempt is throttled too.
+            budget: The budget of the sweep, or of the part of the sweep that sends the request. No
+                further step starts after the last attempt is throttled.
             pages: Number of pages, which are requested sequentially.
 
         Returns:

@@ -57,7 +57,8 @@ class Load:
     Attributes:
         workers: Number of free Workers that match the measured Tasks.
         others: Number of free Workers that match no Task.
-        waiting: Number of waiting Tasks. In process, each has a different number as an attribute.
+        waiting: Number of waiting Tasks. In an `InProcessSimulator`, each of these Tasks has a
+            different value of the attribute `number`.
         waiting_target: The target of the waiting Tasks; by default, no Worker matches.
         waiting_channel: TaskChannel of the waiting Tasks. Workers have no capacity on `sms`.
         order_by: How the target of the measured Tasks sorts Workers; "" for the default order.
@@ -298,7 +299,8 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
 
     Args:
         life_cycles: Number of life cycles in each measurement.
-        largest: Largest number of waiting, closed and assigned Tasks, and of other Workers.
+        largest: Largest number of waiting, closed and assigned Tasks, and of Workers that match no
+            Task.
     """
     sizes = sorted({max(1, largest // 100), max(1, largest // 10), largest})
     loads = {f"{size:,} waiting Tasks": Load(waiting=size) for size in sizes}

@@ -128,13 +128,13 @@ class Function:
         self._process = process
         self._connection: Connection | None = None
         self._number = 0
-        # The result of clock_getcpuclockid(3). This clock also counts threads that have ended.
+        # The result of clock_getcpuclockid(3). The clock's time includes threads that have ended.
         self._cpu_clock = (~process.pid << 3) | 2
         self.response = b""
         self.responded_at = 0.0
 
     def await_request(self) -> None:
-        """Wait until the process asks for the next event."""
+        """Wait until the process requests the next event."""
         head, body = self._receive()
         if f" {_NEXT} ".encode() not in head:
             raise RuntimeError(f"The function failed: {body.decode(errors='replace')[:2000]}")
@@ -269,9 +269,9 @@ def serve(respond: Callable[[str, bytes], Response]) -> Iterator[str]:
     """Serve an HTTP API on a free port, and yield the URL.
 
     Args:
-        respond: Returns the response to a request. The arguments are the AWS operation, such as
-            ``DynamoDB_20120810.UpdateItem``, or the request line if there is no operation, and the
-            body.
+        respond: Returns the response to a request. The arguments are the target and the body of the
+            request. The target is the AWS operation, such as ``DynamoDB_20120810.UpdateItem``. For
+            a request without an AWS operation, the target is the request line.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         threading.Thread(target=_accept, args=(listener, respond), daemon=True).start()

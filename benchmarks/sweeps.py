@@ -25,7 +25,7 @@ _DUE_RESERVATIONS = 400
 _BACKLOGS = (1_000, 100_000)
 _MAX_CHECKS = 2_500
 """Number of checks after which TaskRouter throttles a sweep, so that the sweep ends. A sweep reads
-1,000 due Reservations at a time, so a sweep of the large backlog reads at least three times."""
+1,000 due Reservations at a time, so a sweep of the large backlog needs at least three reads."""
 _MAX_MEMORY_RATIO = 1.1
 
 _TIMEOUT_SECONDS = 240
@@ -187,7 +187,7 @@ class _Services:
 
 
 def _due_entry(number: int) -> dict[str, Any]:
-    """Return an entry of the index ``due``, in DynamoDB's format."""
+    """Return an entry of the ``due`` index, in DynamoDB's format."""
     texts = {
         "reservation_sid": f"WR{number:032x}",
         "task_sid": f"WT{number:032x}",

@@ -38,7 +38,8 @@ _FULL_RECORDS = 1_000
 and the smallest table contains no others."""
 
 _PENDING_RECORDS = (999, 1_000, 5_000)
-"""Numbers of pending Reservations. Up to 999, a list reads all of them from the index ``due``."""
+"""Numbers of pending Reservations. If there are at most 999, a list request reads all of them from
+the ``due`` index."""
 
 _WORKERS = 10
 _RECORDS_PER_HOUR = 500
@@ -162,7 +163,7 @@ class BenchmarkTables:
         return self._metered.reset()
 
     def measure_sweep(self, due: int) -> tuple[Usage, int]:
-        """Add due records of Reservations that have ended, and sweep.
+        """Add due records of Reservations that have ended, and measure a sweep.
 
         Returns:
             The usage, and the number of requests to TaskRouter.
@@ -189,7 +190,7 @@ class BenchmarkTables:
         return self._metered.reset(), requests["TaskRouter"]
 
     def measure_statistics(self) -> dict[str, Usage]:
-        """Sweep without due Reservations, and read the statistics; return the usage of each."""
+        """Return the usage of a sweep without due Reservations, and of a read of the statistics."""
         body = json.dumps(inputs.WORKSPACE_STATISTICS).encode()
         with stubs.serve(lambda _target, _body: (HTTPStatus.OK, body)) as url:
             service = replace(self.make_runtime(url), clock=FixedClock())
@@ -265,7 +266,7 @@ def _make_record(number: int) -> dict[str, Any]:
     reserved_at = _NOW - number * (_HOUR_MS // _RECORDS_PER_HOUR)
     keys: dict[str, Any] = {
         "reservation_sid": f"WR{number:032x}",
-        # Records rotate through the Workers, and each Worker has both open and completed records.
+        # The Workers receive records in turn, so each has both open and completed records.
         "worker_sid": f"WK{number % _WORKERS:032x}",
         "reserved_at": reserved_at,
         "hour": utc_hour(reserved_at),
@@ -286,7 +287,7 @@ _INITIAL_PENDING_RECORDS = sum(
 
 
 def _make_pending_record(number: int) -> dict[str, Any]:
-    """Return the record of a pending Reservation that is as new as the newest other record."""
+    """Return a record of a pending Reservation with the same creation time as the newest record."""
     return _with_other_attributes(
         {
             "reservation_sid": f"WRf{number:031x}",

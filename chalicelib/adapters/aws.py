@@ -239,7 +239,8 @@ class Sender:
             max_bytes: maximum size of the response's body.
 
         Raises:
-            EndpointConnectionError: the connection failed, or ended before the response did.
+            EndpointConnectionError: the connection failed, or was closed before the response was
+                complete.
             ReadTimeoutError: no complete response arrived in time.
             InvalidResponse: the response is too large.
             BotoCoreError: there are no credentials.

@@ -98,7 +98,7 @@ class CloudWatchCallbackLog:
             if not token:
                 searched_until = position.since
             elif lines:
-                # CloudWatch Logs may return other lines from the same millisecond later.
+                # The next page may contain more lines from the same millisecond.
                 searched_until = min(searched_until, lines[-1].at + 1)
             position = _next_position(query, position, token)
             yield LogPage(lines, searched_until, position)

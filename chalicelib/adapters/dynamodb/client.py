@@ -94,7 +94,7 @@ def translate_errors() -> Iterator[None]:
     except BotoCoreError as error:
         url = error.kwargs.get("endpoint_url")
         if url is None:
-            # The error contains no address, for example because there are no credentials.
+            # Some errors contain no endpoint URL, for example the error for missing credentials.
             raise StoreUnavailable(
                 f"The request to DynamoDB failed ({type(error).__name__}). Retry."
             ) from error
@@ -173,7 +173,7 @@ _OPTIONAL_ATTRIBUTES = (
 """Attributes that have the same names in an item and in a Reservation, and may be missing."""
 
 _LAST_CLAIMS = ("last_claim", *(f"last_claim_{target}" for target in ACHIEVED))
-"""Attributes that may contain a claim. Earlier versions kept one claim, in ``last_claim``."""
+"""Attributes that may contain a claim. Earlier versions stored one claim, in ``last_claim``."""
 
 
 def to_reservation(item: Mapping[str, Any]) -> Reservation:
@@ -243,7 +243,7 @@ def _to_last_claim(stored: Any) -> LastClaim | None:
 
 
 def to_due_reservation(item: Mapping[str, Any], status: Status) -> DueReservation:
-    """Return the due Reservation in *item* (Python values), an entry of the index ``due``."""
+    """Return the due Reservation in *item* (Python values), an entry of the ``due`` index."""
     return DueReservation(
         reservation_sid=item["reservation_sid"],
         task_sid=item["task_sid"],
