@@ -96,12 +96,13 @@ class Exchange(Generic[_Result]):
             if self.is_abandoned:
                 raise TimeoutError
             self._connection = connection
-            # http.client drops the socket of a connection that is not kept alive.
+            # http.client clears `sock` if a connection is not kept alive, even while the response
+            # is still being read.
             self._socket = connection.sock
             self.was_sent = sends or self.was_sent
 
     def _shut_down(self) -> None:
-        """Shut down any socket, so that the thread's current or next socket operation ends."""
+        """Shut down the socket, if any, so that the thread's current or next read or write ends."""
         connection, sock = self._connection, self._socket
         sock = (connection and connection.sock) or sock
         # The thread may close the socket in the meantime (OSError), or may not have a socket yet
@@ -126,7 +127,8 @@ def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
         if exchange.is_abandoned:
             return
         del exchange, _local.exchange
-        # The thread becomes idle first, so that the caller's next exchange can use it.
+        # The queue is added before the caller gets the outcome, so that the caller's next exchange
+        # can reuse this thread.
         _idle.append(queue)
         pass_outcome()
         del pass_outcome

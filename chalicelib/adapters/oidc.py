@@ -151,7 +151,8 @@ class Provider:
         """Call *work* with a session, within the time limit; translate errors."""
 
         def run() -> _Result:
-            # Sign-ins are rare, so the provider would close connections that are kept open.
+            # Sessions are not reused: sign-ins are so rare that the provider would close idle
+            # connections between them.
             with Session() as session:
                 for scheme in ("http", "https"):
                     session.mount(f"{scheme}://", TrackedAdapter())
@@ -200,7 +201,7 @@ class Provider:
             if user_info.get("sub") != claims["sub"]:
                 raise _invalid("The UserInfo response does not have the ID token's subject (sub).")
             if claims.get("email", user_info.get("email")) != user_info.get("email"):
-                # This response does not state whether the address in the ID token is verified.
+                # `email_verified` in this response does not refer to the address in the ID token.
                 user_info.pop("email_verified", None)
             claims = {**user_info, **claims}
         return claims

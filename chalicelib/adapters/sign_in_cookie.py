@@ -28,7 +28,7 @@ def seal(attempt: Attempt, secrets: SecretsSource, *, seconds: int = MAX_SECONDS
 
     Args:
         attempt: the attempt.
-        secrets: the source of the API keys, the first of which signs the cookie.
+        secrets: the source of the API keys. The signing key is derived from the first API key.
         seconds: the lifetime of the cookie.
     """
     key_sid, secret = secrets.get().api_key

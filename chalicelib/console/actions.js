@@ -9,7 +9,7 @@ import { text } from "./texts.js";
 import { after } from "./timer.js";
 
 const LOOKUPS_AT_ONCE = 4;
-/** Wait after the first failed lookup. Each further failure doubles it. */
+/** Pause in ms after the first failed lookup. Each further failure doubles the pause. */
 const LOOKUP_WAIT = 3000;
 const MAX_LOOKUP_WAIT = 60_000;
 
@@ -34,7 +34,7 @@ export const isBusy = () => running > 0;
 /**
  * Send a request with the user's token; return null if the session has ended. If the API refuses the token of a POST
  * request, return the response nevertheless, because the request certainly had no effect. If the user's session has
- * a newer token in the meantime, a refused GET request is repeated with the newer token.
+ * received a newer token in the meantime, repeat a refused GET request with the newer token.
  */
 export async function call(method, path, parameters, headers = {}) {
   const { token, claims } = state.session;
@@ -273,7 +273,7 @@ async function fetchEnding(sid, lookup) {
   const { status, body } = response;
   const isOpen = body?.status === "pending" || (state.inbox.leaving.has(sid) && isInProgress(body));
   if (status === 200 && isOpen && state.inbox.isTruncated) {
-    // The overview omits the Reservation, because others are more urgent.
+    // The overview omits the Reservation, because other Reservations are more urgent.
     lookups.delete(sid);
     removeRow(state.inbox, sid);
     state.inbox.leaving.delete(sid);

@@ -10,9 +10,9 @@ import { openRows } from "./inbox.js";
 
 const iconLink = document.querySelector("#icon");
 const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", "icon-offers.svg") };
-// After a deployment, this version of the file exists only in the browser's cache.
+// Cache the icon now: after the next deployment, the server no longer has this version of the file.
 new Image().src = icons.offers;
-/** Milliseconds within which other tabs get the same offer. */
+/** Time in ms for which a tab keeps the lock after ringing. Other tabs get the same offer within this time. */
 const RINGING_TIME = 5000;
 let context = null;
 

@@ -44,11 +44,11 @@ export async function request(method, path, { token, parameters, headers, timeou
 /** Maximum pause in seconds, before jitter, between two attempts to get a response. */
 const MAX_PAUSE = 30;
 
-/** Return the milliseconds to wait before a failed request is repeated. The API may throttle requests at the start of a shift. */
+/** Return the milliseconds to wait before a failed request is repeated. Jitter spreads the retries of many users at the start of a shift. */
 export const pauseBefore = (response, failures) =>
   Math.max(1000 * Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), requestedPause(response));
 
-/** A number whose digits JavaScript may round. SIDs contain such digits only after letters. */
+/** The start of a number that JavaScript may round. SIDs do not match, because their digits follow letters. */
 const MANY_DIGITS = /[\s:,[-]\d{16}/;
 const INTEGER = /^-?\d+$/;
 
@@ -70,7 +70,7 @@ function parseJson(json) {
 /** Limit, in seconds, for the pause that a response requests. TaskRouter may request a day, and a proxy an hour. */
 const MAX_REQUESTED_PAUSE = 60;
 
-/** Return the pause in ms that a response requests. If no response arrived, there are no headers. */
+/** Return the pause in ms that a response requests. The pause is 0 if no response arrived. */
 export const requestedPause = (response) => (response?.headers ? 1000 * Math.min(MAX_REQUESTED_PAUSE, retryAfter(response, 0)) : 0);
 
 /** Return the seconds in Retry-After, or the default if the header is missing. */

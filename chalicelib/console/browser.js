@@ -29,7 +29,7 @@ function openStorage(name) {
 export const localStorage = openStorage("localStorage");
 export const sessionStorage = openStorage("sessionStorage");
 
-/** Whether the browser blocks the storage of this page, so that a reload or a sign-in with the provider loses everything. */
+/** Whether the browser blocks the storage of this page, so that a reload or a sign-in with the identity provider loses the stored data. */
 export const isStorageBlocked = sessionStorage instanceof Memory;
 
 /** Return a channel to the other tabs of this page, or null. Without a channel, each tab works on its own. */

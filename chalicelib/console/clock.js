@@ -1,8 +1,8 @@
 // The server's clock. Countdowns do not depend on the clock of the user's computer.
 
-/** Smaller differences are caused by network delays, and would only make countdowns jump. */
+/** Maximum difference in ms that is ignored. Such differences are caused by network delays, and would only make countdowns jump. */
 const TOLERANCE = 400;
-/** If a response seems to take longer, the computer slept or its clock changed in the meantime. Polls time out after this time. */
+/** Maximum round trip in ms: polls time out after this time. A longer one means that the computer slept or its clock changed. */
 const MAX_ROUND_TRIP = 10_000;
 
 /** Maximum time for which a list waits for the server's clock. The polls may fail although the request for the list would succeed. */
@@ -39,8 +39,9 @@ export function forgetClock() {
 }
 
 /**
- * Set the offset if it is not known, if the new value contradicts it, or if the new value is more precise. After a slow
- * response, for example, a precise offset stays. A tab that was opened before a deployment may send no error.
+ * Set the offset if it is not known, or if the new value differs by more than TOLERANCE. If the new value is not more
+ * precise, its error is added to TOLERANCE. A slow response therefore does not replace a precise offset. Tabs with an
+ * earlier version of the page may send no error.
  */
 export function setClockOffset(milliseconds, error = 0) {
   if (milliseconds === null) {
@@ -57,7 +58,7 @@ export function setClockOffset(milliseconds, error = 0) {
   }
 }
 
-/** Set the clock from a response with the header Server-Time. */
+/** Set the clock from the Server-Time header of a response. */
 export function readServerTime({ headers, sentAt, receivedAt }) {
   const time = Number(headers.get("Server-Time"));
   const roundTrip = receivedAt - sentAt;

@@ -143,7 +143,7 @@ function problemOfTask(response, isRepeat) {
   const isEarly = status === 429 || status === 503;
   const key = { TaskUnidentified: "createUnidentified", TaskRouterDenied: "problemDenied" }[body?.Code] ?? "problemOther";
   const n = retryAfter(response, 1);
-  // The API writes some numbers with more digits than the user typed.
+  // The form can't predict this error if the API writes numbers with more digits than the user typed.
   const [, length] = /^The attributes have (\d+) characters/.exec(body?.Message) ?? [];
   const refusal = () => (length ? attributesLong(length - ADDED_LENGTH) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
   const reason = () => (isEarly ? text("tryAgainIn", { n }) : refusal());

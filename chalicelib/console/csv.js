@@ -51,7 +51,7 @@ function csvFile(reservations) {
   return new Blob(["\uFEFF", line(names), ...reservations.map((each) => line(values(each)))], { type: "text/csv;charset=utf-8" });
 }
 
-/** Return whether a repeated request may succeed: no response arrived, or the service was busy. */
+/** Return whether a repeated request may succeed: no response arrived, or the service was busy or failed. */
 export const isTemporary = (response) => response === undefined || response?.status === 429 || response?.status >= 500;
 
 const pause = (seconds) => new Promise((resolve) => after(seconds * 1000, resolve));

@@ -118,7 +118,7 @@ function plainText(value) {
 /**
  * Return the parts of a Task's title: the attributes named in CONSOLE_TITLE_ATTRIBUTES or, if the Task has no such
  * attribute, its first two nonempty strings that are not SIDs. A single value is preceded by its attribute's
- * label, unless the setting names this attribute first. Without any such attribute, the title contains the Task's SID.
+ * label, unless the setting names this attribute first. If the Task has no such string either, the title contains its SID.
  */
 export const titleParts = (reservation, titleAttributes) => rawTitleParts(reservation, titleAttributes).map(showControls);
 

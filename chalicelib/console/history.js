@@ -10,7 +10,7 @@ const PAGE = 50;
 /** A page may contain few Reservations, or none, although more pages follow. Pages are therefore loaded until there are enough rows. */
 const ENOUGH = 20;
 const MAX_REQUESTS = 5;
-const NOTICEABLE = 300;
+const NOTICEABLE_DELAY = 300;
 
 const HOUR = 3_600_000;
 /** Lengths of the periods that the user can choose. */
@@ -42,7 +42,7 @@ export async function loadList(list, load, loading) {
   setTimeout(() => {
     list.isSlow = list.query === query;
     changed();
-  }, NOTICEABLE);
+  }, NOTICEABLE_DELAY);
   changed();
   await clockKnown();
   if (list.query !== query) {
@@ -80,7 +80,7 @@ async function loadPages({ rows, cursor }) {
   return { rows: [...bySid.values()], cursor, problem: null };
 }
 
-/** Return the start and the status of the list that the user has chosen. */
+/** Return the start time and the status that determine the list. */
 export const historyQuery = () => ({ since: state.history.since, status: historyStatus() });
 
 export const parametersOf = ({ since, status }, cursor, limit = PAGE) =>

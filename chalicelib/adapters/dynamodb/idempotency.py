@@ -9,7 +9,8 @@ from chalicelib.domain.tasks import IdempotencyRecord
 _DAY_SECONDS = 86_400
 _MINUTE_SECONDS = 60
 _SEARCHES_PER_SECOND = 3
-"""TaskRouter's limit for lists with EvaluateTaskAttributes (Twilio's changelog of 2024-10-18)."""
+"""TaskRouter's limit for Task lists filtered by EvaluateTaskAttributes (Twilio's changelog of
+2024-10-18)."""
 
 
 class DynamoIdempotencyStore:
@@ -38,7 +39,7 @@ class DynamoIdempotencyStore:
                 "ttl": now // 1000 + _DAY_SECONDS,
             },
             remove=["answer"],
-            # DynamoDB may delete an expired item days late.
+            # DynamoDB may delete expired items days later, so expired keys are treated as unused.
             conditions=["attribute_not_exists(#id) OR #ttl <= :now_seconds"],
             values={":now_seconds": now // 1000},
         )

@@ -17,7 +17,8 @@ LAST_SWEEP = "last_sweep"
 """The key of the last sweep's result."""
 
 _PROGRESS = "done_until"
-"""The attribute that stores the progress of a job. The suffix ``_PART`` names a part of the job."""
+"""The attribute that stores the progress of a job. Each named part of a job has its own
+attribute, with the suffix ``_PART``."""
 
 
 class DynamoJobs:
@@ -54,7 +55,10 @@ class DynamoJobs:
     def save_progress(
         self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
     ) -> None:
-        """Save the progress of parts of a job, unless a later time is already saved for a part."""
+        """Save the times up to which parts of a job are done.
+
+        Nothing is saved if any part already has a later time.
+        """
         times = {f"{_PROGRESS}_{part}".rstrip("_"): until for part, until in progress.items()}
         update = UpdateItem(
             set={**times, "due_at": due_at},

@@ -51,7 +51,8 @@ _NEWEST_RESERVATIONS = 200
 
 _LONGEST_OPEN_MS = 48 * _HOUR_MS
 """Maximum age of a pending or accepted Reservation. The longest TaskReservationTimeout is 24 hours,
-and TaskRouter deletes a Task that was assigned for 24 hours (Twilio: TaskRouter resource limits).
+and TaskRouter deletes a Task that has been assigned for 24 hours (Twilio: TaskRouter resource
+limits).
 """
 
 _AFTER_SIDS = "WS"
@@ -128,7 +129,7 @@ class _ReadBudget:
         return self._page_sizes[0]
 
     def count(self, entries: int) -> None:
-        """Count a query that has read this number of entries, matching or not."""
+        """Deduct a query from the budget. *entries* includes entries that do not match."""
         if entries:
             del self._page_sizes[0]
         else:
@@ -217,7 +218,8 @@ class DynamoReservationListing:
     def _open_sids_of(self, worker_sid: str) -> tuple[list[str], int]:
         """Return the SIDs of a Worker's open Reservations, and how far back the search went.
 
-        The time (epoch ms) is 0 if all Reservations were searched.
+        The second value is the creation time (epoch ms) of the oldest searched Reservation, or 0 if
+        all of the Worker's Reservations were searched.
         """
         statuses = {f":{status}": status.value for status in OPEN}
         response = self._client.query(

@@ -1,10 +1,12 @@
 """Reservation records in DynamoDB.
 
 Every update is conditional and needs no prior read. The conditions for status changes are generated
-from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`. The attribute ``acceptor``
-names the owner of a claim without an instruction, the sender of a confirmed instruction, or the
-answer that tries to accept the Reservation. After TaskRouter reports ``accepted``, the attribute
-names who accepted the Reservation or, if that is unknown, the source of the report.
+from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`.
+
+Until TaskRouter reports ``accepted``, the attribute ``acceptor`` identifies the source of the
+current attempt to accept the Reservation: the owner of a claim without an instruction, the sender
+of a confirmed instruction, or the callback's answer. Afterward, the attribute identifies who
+accepted the Reservation or, if that is unknown, the source of the report.
 """
 
 import time
@@ -75,9 +77,10 @@ class DynamoReservationStore(DynamoJobs):
         """Record a callback once; a second write may be needed for the answer ``{}``.
 
         Returns:
-            The effective answer. This is usually the answer in *reservation*. If a callback was
-            answered before, this is the earlier answer. The answer is ``{}`` if the Reservation is
-            no longer pending, has a live claim, or has an instruction that was sent over REST.
+            The effective answer, which is usually the answer in *reservation*. If an earlier
+            callback was answered, the earlier answer is returned. The answer is ``{}`` if the
+            Reservation is no longer pending, has a live claim, or has an instruction that was sent
+            over REST.
         """
         started = time.monotonic()
         answer = dict(reservation.answer or {})
@@ -116,7 +119,7 @@ class DynamoReservationStore(DynamoJobs):
             if item.get("status", Status.PENDING) == Status.PENDING:
                 # If the decision in progress fails, a repeated callback could get an instruction.
                 raise
-            # The Reservation is recorded and no longer pending, so this write is optional.
+            # The Reservation is recorded and no longer pending, so the second write is optional.
             return {}
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
@@ -200,7 +203,10 @@ class DynamoReservationStore(DynamoJobs):
     def release_claim(
         self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
     ) -> None:
-        """Undo the writes for a request that was not executed; end its claim if still recorded."""
+        """Undo the writes of a claim whose request was not executed.
+
+        End the claim if it is still recorded.
+        """
         if claim.instruction is not None:
             self._end_claim(UpdateItem(remove=["instruction_sent"]), reservation_sid, claim, due_at)
             return
@@ -229,8 +235,9 @@ class DynamoReservationStore(DynamoJobs):
     ) -> tuple[bool, Reservation | None]:
         """Run *update* and end the claim.
 
-        If an event has already removed the claim, *update* is still run for an instruction that was
-        recorded under this claim. Any current claim and the due time then remain unchanged.
+        If an event has already removed the claim, *update* is run only if the claim's instruction
+        is still recorded and not confirmed. Another request's claim and the due time then remain
+        unchanged.
         """
         ending = replace(
             update,
@@ -288,7 +295,7 @@ class DynamoReservationStore(DynamoJobs):
     def _record_creation(
         self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
-        """Record new names and the creation time. No record may change to pending."""
+        """Record missing names and the creation time; leave the status unchanged."""
         at, is_new = update.reserved_at, "attribute_not_exists(#worker_name)"
         if update.worker_name is None and at is None:
             return False, self.get(reservation_sid)
@@ -372,7 +379,8 @@ def _require_no_ringing(update: UpdateItem, claim: Claim) -> None:
         f"NOT #answer.#instruction IN ({', '.join(ringing)})",
     ]
     if claim.needs_answer:
-        # The service answers a fallback request even if the answer can't be recorded.
+        # The service answers a fallback request even if the answer can't be recorded. Without a
+        # recorded answer, an unrecorded instruction may therefore call a phone.
         update.conditions += ["attribute_exists(#answer)", "attribute_not_exists(#withheld)"]
 
 

@@ -60,7 +60,7 @@ def create_token(
         workspace_sid: WS….
         seconds: lifetime of the token.
     """
-    # Most requests only verify tokens.
+    # The SDK is imported here, because most requests only verify tokens.
     from twilio.jwt.access_token import AccessToken  # noqa: PLC0415
     from twilio.jwt.access_token.grants import TaskRouterGrant  # noqa: PLC0415
 

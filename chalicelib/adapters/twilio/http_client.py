@@ -101,7 +101,7 @@ def response_reader(to_error: Callable[[Response], Exception]) -> Callable[..., 
             if len(body) > limit:
                 response.close()
                 raise ValueError("The response is too large.")
-        # The requests library can't limit the size of a body.
+        # Set the body directly, because the requests library can't limit its size.
         response._content = bytes(body)  # noqa: SLF001
         if response.status_code not in _OK:
             raise to_error(response)

@@ -61,7 +61,7 @@ class LikelyCause(StrEnum):
     """The likely cause of an invalid signature.
 
     AUTH_TOKEN is always a guess, and QUERY may be a guess. The actual cause may be an unusual
-    encoding of the query string that is not tried.
+    encoding of the query string that the verifier does not try.
     """
 
     NO_HEADER = "no_header"

@@ -48,8 +48,8 @@ from chalicelib.domain.workers import Activity, WorkerActivity
 _Response = TypeVar("_Response")
 
 REQUEST_SECONDS, PAGE_SECONDS = 3.0, 8.0
-"""Time limits for an operation, from the DNS lookup to the end of the response, and for each page
-of a multi-page list. Only sweeps read such lists."""
+"""Time limits. An operation may take REQUEST_SECONDS, from the DNS lookup to the end of the
+response. A list with several pages may take PAGE_SECONDS per page. Only sweeps read such lists."""
 
 _MAX_RESOURCE_BYTES = 2**20
 _MAX_PAGE_BYTES = 2**26
@@ -199,8 +199,8 @@ class TwilioTaskRouter:
         """List the Events of a type from *since* to *until*.
 
         Events contain the parameters of event callbacks, in snake case
-        (https://www.twilio.com/docs/taskrouter/api/event). An Event without a valid Reservation,
-        Task and Worker SID can't be recorded and is only counted.
+        (https://www.twilio.com/docs/taskrouter/api/event). An Event that lacks a valid
+        Reservation, Task or Worker SID can't be recorded and is only counted.
 
         Args:
             event_type: such as ``reservation.created``.
@@ -324,7 +324,8 @@ class TwilioTaskRouter:
             return []
 
         def send(workspace: Any) -> list[str]:
-            # TaskRouter's documentation does not state whether its comparison is exact.
+            # Twilio does not document whether TaskRouter's comparison is exact, so the results are
+            # compared again.
             workers = workspace.workers.list(**query, page_size=_PAGE_SIZE, limit=_PAGE_SIZE)
             return [
                 checked_sid(worker.sid, "WK", "sid")
@@ -343,7 +344,7 @@ class TwilioTaskRouter:
         )
 
     def verify_workspace(self) -> None:
-        """Fetch the Workspace to prove that its SID did not cause a 404 response."""
+        """Fetch the Workspace to rule out its SID as the cause of an earlier 404 response."""
 
         def send(workspace: Any) -> None:
             if workspace.fetch().sid != self._workspace_sid:
