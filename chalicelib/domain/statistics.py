@@ -28,7 +28,7 @@ PERCENTILES = (50, 90, 95, 99)
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """An entry of the index ``by_hour``. Times are epoch ms."""
+    """An entry of the ``by_hour`` index. Times are epoch ms."""
 
     reservation_sid: str
     reserved_at: int

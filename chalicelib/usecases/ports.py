@@ -234,7 +234,9 @@ class ReservationStore(Protocol):
     def save_progress(
         self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
     ) -> None:
-        """Save the progress of parts of a job, unless a later time is already saved for a part.
+        """Save the times up to which parts of a job are done.
+
+        Nothing is saved if any part already has a later time.
 
         Args:
             job: the ID of the job.
