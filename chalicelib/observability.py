@@ -28,9 +28,9 @@ A line must fit into one CloudWatch Logs event, whose maximum size was 256 KiB u
 class LogFields(TypedDict, total=False):
     """Fields that a request can bind to its log line; None values are omitted.
 
-    Metric filters in infra/stage.yaml count the request lines in which ``error`` is
-    ``InvalidSignature``, or which contain ``UnrecordedReservation`` or ``UnreadableCallback``, and
-    add up the values of ``FailedRules``.
+    Metric filters in infra/stage.yaml count the request lines whose ``error`` is
+    ``InvalidSignature``, and those that contain ``UnrecordedReservation`` or
+    ``UnreadableCallback``. Another filter adds up the values of ``FailedRules``.
     """
 
     answer: str | None
@@ -85,7 +85,7 @@ class LogFields(TypedDict, total=False):
 
     selected_language: str | None
     signed: bool | None
-    """Whether the signature of Twilio's request is valid; missing if it was not checked."""
+    """Whether the request's Twilio signature is valid; missing if it was not checked."""
 
     sign_in: str | None
     """Failure code of a sign-in to the console, as shown on the page."""
@@ -103,7 +103,7 @@ class LogFields(TypedDict, total=False):
     """Number of failures in ``failed_rules``."""
 
     UnreadableCallback: int | None
-    """1 if the rules could not read a callback, so that `Rules.unreadable` was the answer."""
+    """1 if a rule read a parameter that can't be parsed, so `Rules.unreadable` was chosen."""
 
 
 class RequestLine(TypedDict):
@@ -118,7 +118,7 @@ class RequestLine(TypedDict):
 
 
 class SweepResult(TypedDict):
-    """Fields of a sweep line that may still change after the checks."""
+    """Fields of a sweep line that may still change after the due Reservations are checked."""
 
     duration_ms: int
     errors: dict[str, int]

@@ -236,7 +236,7 @@ class Runtime:
 
     @cached_property
     def sweep_policy(self) -> SweepPolicy:
-        """The actions of the sweep other than recording statuses."""
+        """The settings for Reservations that the sweep rejects or completes."""
         return SweepPolicy(
             reject_activity_sid=self.settings.reject_activity_sid or None,
             monitor_only=self.settings.sweep_monitor_only,

@@ -202,7 +202,7 @@ def path_secrets(text: str) -> tuple[str, ...]:
         # The message does not repeat the secrets.
         raise ValueError(
             f"must be {OPEN}, or a secret of 20 to 64 letters, digits, hyphens and underscores, "
-            "or two different values of this kind, separated by a comma"
+            "or two different such values separated by a comma"
         )
     return secrets
 

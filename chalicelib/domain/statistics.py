@@ -12,16 +12,16 @@ HOURS = 24
 """Number of hours whose Reservations are counted: the current hour and the 23 before it."""
 
 MAX_PER_HOUR = 20_000
-"""No further index page of an hour is read after this number of Reservations."""
+"""Once this number of an hour's Reservations has been read, no further index page is read."""
 
 MAX_SAMPLES = 100
 """Maximum number of accepted Reservations to measure: the limit of one BatchGetItem request."""
 
 MAX_SWEEPS = 20
-"""Maximum number of sweeps that are kept."""
+"""Maximum number of sweeps in the statistics."""
 
 MAX_ACTIVITIES = 100
-"""Maximum number of Activities that are kept, so that the item stays small."""
+"""Maximum number of Activities in the statistics, so that their DynamoDB item stays small."""
 
 PERCENTILES = (50, 90, 95, 99)
 
@@ -130,21 +130,21 @@ class Statistics:
 
 
 def hour_starts(at: int) -> list[int]:
-    """Return the starts of the last HOURS hours at a time (epoch ms), the current hour first."""
+    """Return the starts of the HOURS hours up to *at* (epoch ms), the current hour first."""
     current = at - at % HOUR_MS
     return [current - number * HOUR_MS for number in range(HOURS)]
 
 
 def hours_to_count(counts: Mapping[int, HourCount], at: int) -> list[int]:
-    """Return the starts of the hours to count again, in the order in which to count them.
+    """Return the starts of the hours to count next, in the order in which to count them.
 
     - the current hour and the hour before it
-    - other hours that can still change, those that were counted least recently first
-    - of the final hours, the one that was counted least recently, because the reconciliation can
-      record Reservations hours later
+    - the other hours that were never counted or can still change, least recently counted first
+    - the final hour that was counted least recently, because the reconciliation can record
+      Reservations hours later
 
     Args:
-        counts: the last counts by the start of the hour.
+        counts: the last count of each hour, by the start of the hour.
         at: epoch ms.
     """
     current, previous, *older = hour_starts(at)

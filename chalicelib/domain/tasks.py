@@ -73,7 +73,7 @@ class FoundTask:
 
 
 def has_attribute(task: CreatedTask, name: str, value: str) -> bool:
-    """Return whether a Task has an attribute with this value."""
+    """Return whether the attribute *name* of a Task equals *value*."""
     try:
         return read_json_object(task.attributes or "").get(name) == value
     except JsonError:

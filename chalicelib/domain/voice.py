@@ -109,7 +109,7 @@ class Menu:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the setting VOICE_LANGUAGES.
+        """Read the VOICE_LANGUAGES setting.
 
         Args:
             text: JSON list of objects with the fields of `Language`, exactly one of them with

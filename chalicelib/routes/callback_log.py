@@ -1,4 +1,4 @@
-"""The route that shows the callback log."""
+"""The route that searches the callback log."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,7 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
     oldest = now - RETENTION_DAYS * _DAY_MS
     query = CallbackQuery(
         since=oldest if since is None else max(since, oldest),
-        # `until` with an offset may be before the year 1, which a response can't contain.
+        # An offset can move `until` before year 1. Responses can't contain such a time.
         until=max(oldest - 1, min(now, position.at, now if until is None else until)),
         fields=_parse_fields(parameters),
     )
@@ -77,7 +77,7 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
 
 
 def _parse_fields(parameters: Parameters) -> dict[str, str | int]:
-    """Return the values that fields of the log lines must have, by name."""
+    """Return the values to search for, by the name of the log field."""
     from chalicelib.domain.callback_log import CALLBACK_ROUTES  # noqa: PLC0415  see above
 
     selected = parameters.get("route")

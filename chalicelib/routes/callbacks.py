@@ -124,7 +124,8 @@ def move_twilio_routes(app: Chalice, prefixes: tuple[str, ...]) -> None:
     """Move Twilio's routes from their own paths to prefixed paths.
 
     A request's ``path`` remains the route's own path, so that log lines do not contain a prefix.
-    ``context["resourcePath"]`` and ``context["path"]`` contain the prefix, which Twilio signs.
+    ``context["resourcePath"]`` and ``context["path"]`` contain the prefix, because Twilio signs
+    the URL with the prefix.
 
     Args:
         app: the app with all routes.

@@ -34,7 +34,7 @@ _EXPORT = re.compile(r"^export (?=const|function|class|async|let)", re.MULTILINE
 _COMMENT = re.compile(
     r"^ *(?://(?![^\n]*licenses\.txt)[^\n]*|/\*.*?\*/)\n+", re.MULTILINE | re.DOTALL
 )
-"""A comment on its own lines. Comments that refer to the licenses must stay."""
+"""A comment that occupies whole lines. Line comments that refer to licenses.txt must stay."""
 
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
@@ -76,7 +76,7 @@ _HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
-"""X-Content-Type-Options is a default header of all responses."""
+"""Headers of the console's responses, in addition to the default headers of all responses."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,9 @@ def asset(version: str, name: str) -> Response:
     """Return a script, style sheet or other file. The file at a URL never changes."""
     console = _console()
     if version != console.version or name == _PAGE or name not in console.files:
-        raise NotFound("This version of the console has no such file. Reload the page.")
+        raise NotFound(
+            "The current version of the console has no file at this URL. Reload the page."
+        )
     return _respond(name, console.files[name], "public, max-age=31536000, immutable")
 
 

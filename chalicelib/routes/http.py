@@ -40,7 +40,7 @@ UNTYPED = "application/octet-stream"
 """The content type that some clients, such as aiohttp, send with an empty body."""
 
 _HEADERS = {
-    # TaskRouter requires this header. API Gateway's default is the same, but not guaranteed.
+    # TaskRouter requires this header. API Gateway's default is also JSON, but is not guaranteed.
     "Content-Type": JSON,
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -59,7 +59,7 @@ _MAX_SHOWN_LENGTH = 15
 """Maximum length of a URL part in the log. Longer parts may be secrets."""
 
 _MAX_UNKNOWN_NAMES = 2
-"""Maximum number of unknown parameters that a message names."""
+"""Maximum number of unknown parameters that a message lists."""
 
 View = Callable[..., Any]
 Parameters = Mapping[str, Any]
@@ -88,7 +88,7 @@ def route(
             in CORS_ALLOW_ORIGIN may call the route. None if the route needs no token, because
             Twilio calls it or because it is public.
         parameters: the names of all parameters; a request with any other parameter is rejected.
-            None if the view calls `check_names`, because the names depend on the request.
+            None if the view checks the names, or if the route needs no token.
         tutorial_methods: the methods that are supported only if TUTORIAL_ROUTES is true.
     """
     # Chalice treats a request without a content type as JSON.
@@ -162,7 +162,7 @@ def with_responses(view: View, *, allows_cors: bool, is_webhook: bool = False) -
         except AppError as error:
             response = _error_response(error)
             if is_webhook and isinstance(error, BadRequest):
-                observability.bind(reason=error.message)  # names a parameter, without its value
+                observability.bind(reason=error.message)  # contains no parameter value
             if allows_cors:
                 _allow_origin(response)
         except SettingsError as error:
@@ -381,7 +381,7 @@ def _other_urls(request: Request, url: str) -> Iterator[str]:
 
 
 def mask_url(url: str, route: str, query: list[tuple[str, str]]) -> str:
-    """Return a URL to show, with ``***`` instead of parts that may be secrets.
+    """Return *url* and *query* as one URL, with ``***`` instead of parts that may be secrets.
 
     The result shows the first path segment before the route, which is usually the stage, and the
     names of the first query parameters. A long segment or name is masked too.

@@ -42,7 +42,7 @@ _MAX_CHECKED_NAMES = 10
 _ACCEPT_PARAMETERS = ("task_sid", "instruction")
 
 _INSTRUCTION_HINTS = {
-    spelling: f"instruction with {name}"
+    spelling: f'an instruction with the "{name}" parameter'
     for instruction in RINGING
     for name, parameter in INSTRUCTION_TYPES[instruction].parameters().items()
     for spelling in (name, parameter.rest_name)
@@ -363,7 +363,7 @@ def _delivery_json(delivery: Delivery) -> dict[str, Any]:
 
 
 def mask_signed_url(url: str, route_path: str) -> str:
-    """Return a URL that may have a query string, with ``***`` instead of secrets."""
+    """Mask the parts of a signed URL, with its query string if any, that may be secrets."""
     address, _, query = url.partition("?")
     return mask_url(address, route_path, parse_qsl(query, keep_blank_values=True))
 

@@ -1,4 +1,4 @@
-"""Parameter names of TaskRouter's REST API that this API does not use, with their counterparts.
+"""Suggestions for parameters of TaskRouter's REST API that this API does not have.
 
 https://www.twilio.com/docs/taskrouter/api/reservations
 https://www.twilio.com/docs/taskrouter/api/task
@@ -15,18 +15,18 @@ COUNTERPARTS = {
     "PageToken": "cursor",
     "Page": "cursor",
 }
-"""This API's parameters, keyed by TaskRouter's names if they differ in more than spelling."""
+"""This API's parameters by TaskRouter's names, unless the names differ only in spelling."""
 
 _INSTRUCTIONS = "only POST /reservations/{sid}/accept takes an instruction and its parameters"
 _STATUS = "the route determines the status: /accept, /reject or /complete after /reservations/{sid}"
 _ACTIVITY = (
-    "only POST /reservations/{sid}/reject, POST /activity and the parameter "
-    "post_work_activity_sid of an instruction move the Worker to another Activity"
+    "only POST /reservations/{sid}/reject, POST /activity and the post_work_activity_sid "
+    "parameter of an instruction move the Worker to another Activity"
 )
 _TASK = "only POST /create-task takes it"
 _UNSUPPORTED = "it is not supported"
 _ROUTING = "it is not supported, because the Workflow chooses the TaskQueue and the Worker"
-_SUPERVISE = "the instruction supervise is not supported"
+_SUPERVISE = "the supervise instruction is not supported"
 _KEY = "send the key in the Idempotency-Key header, which only POST /create-task takes"
 _WORKSPACE = "the settings of the service determine the account and the Workspace"
 

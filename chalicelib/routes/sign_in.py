@@ -62,7 +62,7 @@ def session() -> dict[str, bool] | Response:
     if request.method == "GET":
         return {"oidc": bool(service.settings.oidc_issuer)}
     _require_provider(service)
-    # Pages from other origins may not send JSON, so they can't use up the cookie.
+    # Browsers don't let pages of other origins send JSON, so such pages can't use up the cookie.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise BadRequest(f"Send a JSON object with the header Content-Type: {JSON}.")
     check_names(parse_parameters(request), ())
@@ -84,7 +84,7 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
     def step() -> Response:
         response: Response = respond()
         if response.status_code >= BadRequest.status:
-            # The URL is relative to the sign-in routes. Refused sign-ins already have the header.
+            # The URL is relative to the route. Refused sign-ins already have a Refresh header.
             failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
             response.headers.setdefault("Refresh", failure)
         return response
@@ -255,7 +255,7 @@ def _respond(base: str, status: int, url: str, *, cookie: str = "", max_age: int
     headers: dict[str, str | list[str]] = {
         "Referrer-Policy": "no-referrer",
         "Location": url,
-        # The redirect from the provider to the callback is a request from another site.
+        # Strict would exclude the cookie from the provider's redirect, a cross-site request.
         "Set-Cookie": _set_cookie(
             base, _COOKIE, cookie, path=_FOLDER, max_age=max_age, same_site="Lax"
         ),
@@ -293,5 +293,5 @@ def _read_cookie(request: Request, base: str, name: str) -> str | None:
 
 
 def _cookie_name(base: str, name: str) -> str:
-    """Return the name of a cookie. Browsers accept the prefix only from HTTPS sites."""
+    """Return the name of a cookie. Browsers accept ``__Secure-`` only from HTTPS sites."""
     return f"__Secure-{name}" if base.startswith("https:") else name

@@ -84,7 +84,7 @@ def assign(
     """Record a Reservation and return the answer to its assignment callback.
 
     A repeated callback gets the first answer, regardless of later changes. TaskRouter may post a
-    callback twice: after a retried connection, or to the fallback URL after a slow response.
+    callback twice: when it retries a connection, or to the fallback URL after a slow response.
 
     Args:
         callback: the callback, with a verified signature.

@@ -16,8 +16,8 @@ def authorize_instruction(
 ) -> None:
     """Check that the caller may send an instruction that accepts a Reservation.
 
-    The record is read only if a Worker sets a parameter in OWN_VALUES. The attributes in the record
-    come from TaskRouter.
+    The record is read only if a Worker sets a parameter in OWN_VALUES. A Worker may set such a
+    parameter to the value in the recorded attributes, because they come from TaskRouter.
 
     Raises:
         Forbidden: the caller is a Worker who may not send the instruction or set one of its

@@ -1,7 +1,7 @@
 """Create a Task at most once per idempotency key, even if a response is lost.
 
-The key is acquired under a lease before the Task is created. The record of the key stores the
-response for a day, and a random marker, which is also an attribute of the Task. After a lost
+The key is acquired under a lease before the Task is created. For a day, the record of the key
+stores the response and a random marker. The marker is also an attribute of the Task. After a lost
 response or a crash, the service searches TaskRouter for a Task with this marker before it creates
 a Task. docs/adr/0024 explains why callers can neither choose nor guess the marker.
 """
@@ -219,7 +219,7 @@ class _Attempt:
         is_taken_over = self.collaborators.keys.take_over(
             self.key, owner=self.owner, expired_at=self.record.until, until=until
         )
-        # If another request has taken over the key, its lease expires at about the same time.
+        # If another request has taken over the key, that request's lease expires at about *until*.
         attempt = replace(self, record=replace(self.record, until=until))
         if not is_taken_over:
             raise attempt.outcome_unknown()

@@ -12,8 +12,8 @@ TaskRouter does not respond, API requests occupy the Lambda concurrency that cal
 (docs/adr/0038)."""
 
 LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 3_000
-"""Maximum age at which an API request may send another request to TaskRouter. Such a request takes
-up to 3 s, so no time is left for another request if TaskRouter does not respond."""
+"""Maximum age at which an API request may send a request to TaskRouter. Each request to TaskRouter
+takes up to 3 s. If TaskRouter does not respond to the first, no time is left for a second."""
 
 INSTRUCTION_CHECK_MS = 15_000
 """Time from sending an instruction until the sweep checks its effect."""

@@ -331,7 +331,7 @@ class _Execution:
         return self._settle(record, remote.status, is_refused=True, worker_name=remote.worker_name)
 
     def _settle_gone(self) -> Reservation:
-        """Record that the Reservation is gone, unless the Workspace is not found either."""
+        """Record that the Reservation is gone, if TaskRouter confirms that the Workspace exists."""
         try:
             require_time(now=self.collaborators.clock.now_ms(), started=self.started)
             self.collaborators.taskrouter.verify_workspace()

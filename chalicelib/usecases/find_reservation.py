@@ -17,7 +17,7 @@ def find_reservation_to_accept(
     Raises:
         NotFound: there is no such Task, or it has no pending or accepted Reservation.
         Forbidden: the Reservation belongs to a different Worker.
-        BadRequest: several Workers are reserved, so the caller must specify the Reservation.
+        BadRequest: several Reservations qualify, so the caller must specify one of them.
         TaskRouterError: a request to TaskRouter failed.
     """
     try:

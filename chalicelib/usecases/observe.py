@@ -62,7 +62,7 @@ def observe(
         task_queue_name=event.task_queue_name,
     )
     if event.status is Status.PENDING and event.at is not None:
-        # The event may arrive after the callback, whose timeout is better if the Workflow is known.
+        # If the event lacks the Workflow, keep the recorded expiry, which is at least as accurate.
         update = replace(
             update, reserved_at=reserved_at, expires_at=expires_at if event.workflow_sid else None
         )

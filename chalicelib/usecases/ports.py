@@ -86,7 +86,7 @@ class TaskRouter(Protocol):
         """List the SIDs (WT…) of the reserved Tasks."""
 
     def find_tasks(self, name: str, value: str) -> list[FoundTask]:
-        """Find the Tasks that have an attribute with this value."""
+        """Find the Tasks whose attribute *name* equals *value*."""
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type from *since* to *until* (epoch ms).
@@ -189,8 +189,8 @@ class ReservationStore(Protocol):
     ) -> tuple[bool, Reservation | None]:
         """Record a status reported by TaskRouter if OBSERVED allows the transition.
 
-        If another source has already recorded the status, and the source of *update* owns the last
-        claim for this status, the history names the owner.
+        If another source has already recorded the status, but the source of *update* owns the last
+        claim for this status, the owner replaces the other source in the history.
         """
 
     def reschedule_check(

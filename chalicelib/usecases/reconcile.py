@@ -40,13 +40,13 @@ RETRY_MS = 50_000
 """Time until an incomplete run is repeated. The time is shorter than the sweep's interval, so that
 the next sweep repeats the parts that failed."""
 OVERLAP_MS = 60_000
-"""Maximum delay of Events in the list, plus an allowance for clock skew."""
+"""Maximum time until an Event appears in the list, plus an allowance for clock skew."""
 WINDOW_MS = 10 * 60_000
 """Maximum length of a window. Events are read in windows so that an interrupted run keeps its
 progress. A window with more Events than `list_events` returns is halved."""
 CATCH_UP_WINDOW_MS = WINDOW_MS // 4
-"""Length of the first window if more than one window remains. A short window is recorded even if
-requests are slow, so each run makes progress."""
+"""Length of the first window if more than one window remains. A run can finish a short window even
+if requests are slow, so each run makes progress."""
 MIN_WINDOW_MS = 1_000
 """Minimum length of a window: the precision of TaskRouter's time filter."""
 FIRST_LOOKBACK_MS = 60 * 60_000
@@ -69,7 +69,7 @@ TASKS = "tasks"
 """The part of the reconciliation that lists the reserved Tasks."""
 
 _EVENTS = ""
-"""The name under which the combined progress of all Event types is saved."""
+"""The name under which the earliest progress among the Event types is saved."""
 
 _PARTS = (TASKS, *map(_part, EVENT_TYPES))
 
@@ -150,7 +150,7 @@ class _Reconciliation:
         return self.progress[_finished_key(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Record that *parts* are done up to a time (epoch ms) or later; schedule the next run."""
+        """Save that *parts* are done up to *until* (epoch ms) at least; schedule the next run."""
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])
@@ -247,7 +247,7 @@ class _Reconciliation:
         return counts
 
     def _read_window(self, starts: Mapping[str, int], until: int) -> dict[str, EventPage | None]:
-        """List the Events of the types whose start is before *until*; None for a failed list."""
+        """List the Events of each type whose start is before *until*; None if the list fails."""
         types = [event_type for event_type, start in starts.items() if start < until]
         pages = self.map_(
             lambda name: self.attempt(lambda: self._list_events(starts[name], until, name)), types
@@ -329,7 +329,7 @@ class _Reconciliation:
     def _attempt_all(
         self, step: Callable[[_Item], bool | None], items: Iterable[_Item], map_: Map
     ) -> list[int | None]:
-        """Attempt a step for each item; return the number of changes, plus None if any failed."""
+        """Attempt a step for each item; return the number of changes, then None if any failed."""
         results = list(map_(lambda item: self.attempt(lambda: step(item)), items))
         return [results.count(True), *([None] if None in results else [])]
 

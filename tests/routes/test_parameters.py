@@ -97,8 +97,13 @@ def test_unknown_parameter_is_rejected_in_query_form_and_json(
         ("GET", "/reservations", "page", "cursor"),
         ("GET", "/reservations", "next_cursor", "cursor"),
         ("POST", "/reservations/{sid}/accept", "Instruction", "instruction"),
-        ("POST", "/reservations/{sid}/accept", "from", "instruction with from"),
-        ("POST", "/reservations/{sid}/accept", "CallUrl", "instruction with url"),
+        ("POST", "/reservations/{sid}/accept", "from", 'an instruction with the "from" parameter'),
+        (
+            "POST",
+            "/reservations/{sid}/accept",
+            "CallUrl",
+            'an instruction with the "url" parameter',
+        ),
         ("POST", "/reservations/{sid}/accept", "task-sid", "task_sid"),
         ("POST", "/reservations/{sid}/reject", "WorkerActivitySid", "activity_sid"),
         ("POST", "/reservations/{sid}/reject", "activity", "activity_sid"),
@@ -122,7 +127,8 @@ def test_instruction_with_rest_api_names_is_rejected(api: Api) -> None:
     assert response.status_code == 400
     assert response.json_body["Message"] == (
         'There is no parameter "Instruction"; did you mean instruction? '
-        'There is no parameter "DequeueFrom"; did you mean instruction with from? '
+        'There is no parameter "DequeueFrom"; '
+        'did you mean an instruction with the "from" parameter? '
         "The parameters are: task_sid, instruction."
     )
     assert not api.taskrouter.calls
@@ -172,7 +178,7 @@ def test_every_rest_api_name_has_a_counterpart_or_an_explanation(api: Api, path:
         (
             "/reservations/{sid}/accept",
             "Supervisor",
-            ": the instruction supervise is not supported",
+            ": the supervise instruction is not supported",
         ),
         ("/reservations/{sid}/complete", "ActivitySid", ": only POST /reservations/{sid}/reject"),
         ("/reservations/{sid}/complete", "worker_activity_sid", ": only POST /reservations/{sid}/"),
