@@ -59,8 +59,8 @@ def exit_with_parent(pipe: int) -> None:
 def raise_keyboard_interrupts() -> None:
     """Raise `Interrupted` on the first signal, and ignore all later signals.
 
-    Later signals would interrupt the clean-up. If a process group receives SIGTERM, make sends its
-    children a second SIGTERM.
+    Later signals would interrupt the clean-up. If a process group receives SIGTERM, the `make`
+    command sends its children a second SIGTERM.
     """
     sys.unraisablehook = _repeat_if_discarded
     _handle(_interrupt)

@@ -47,7 +47,8 @@ ROUTES = "|".join(_PATHS)
 """Pattern of the paths to which TaskRouter posts."""
 
 _OWN_ROUTE = re.compile(rf"(?s)(/[^?#]+)?((?:{ROUTES})/*)(\?[^#]*)?(#.*)?")
-"""A route, optionally after segments (possibly secret) and before a query or a fragment."""
+"""Pattern of a route. Segments, which may be secret, may precede the route; a query and a fragment
+may follow."""
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit for a request to the stage that a Workflow currently calls."""
@@ -133,7 +134,7 @@ def _is_served(url: str) -> bool:
 
 
 def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: Dialog) -> None:
-    """Set the callback URLs and the event filter at Twilio after the operator has confirmed.
+    """Set the callback URLs and the event filter at Twilio if the operator confirms the changes.
 
     Args:
         workspace: The Workspace with the Workflow.
@@ -282,7 +283,7 @@ def _find_stage(address: str, path: str, base_url: str) -> str | None:
 
 
 def may_contain_secret(url: str) -> bool:
-    """Return whether a URL has any part that may be secret, such as a query, or is malformed."""
+    """Return whether a URL is malformed or has a part that may be secret, such as a query."""
     return not _PUBLIC_URL.fullmatch(url)
 
 
@@ -334,8 +335,9 @@ def subscribe_to_alarms(
         aws: The account and region.
         stage: The deployed stage.
         topic: ARN of the alarms' topic.
-        email: The address; None to ask for an address, or to keep the subscribers.
-        may_ask: Whether to ask for an address if nobody has confirmed a subscription.
+        email: The address, or None if the operator has not specified an address.
+        may_ask: Whether to ask for an address if *email* is None and nobody has confirmed a
+            subscription.
     """
     subscribers = live_state.list_subscribers(aws, topic)
     if email is None and not subscribers and may_ask:

@@ -92,9 +92,9 @@ def deploy(
     (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. The command writes
     the SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
-    which callback URLs at Twilio differ and which events the filter lacks, and changes both if you
-    agree or pass --yes. If the stage sets workspace_file, the command does the same for
-    everything in this file.
+    which callback URLs at Twilio differ and which events the Workspace's event filter lacks, and
+    changes both if you agree or pass --yes. If the stage sets workspace_file, the command instead
+    shows how the Workspace differs from this file, and applies the file if you agree or pass --yes.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
     neither the project's files nor the deployed resources have changed since the last deployment,
@@ -142,7 +142,7 @@ def _apply_workspace_file(
     aws: Aws, stage: Stage, url: str, dialog: Dialog, renew_lock: Callable[[], None]
 ) -> Stage:
     """Apply the stage's definition of the Workspace; deploy again if this changes settings."""
-    # The simulator's package, which owns the format, is needed only for a definition.
+    # The simulator's package, which parses the file, is needed only if a stage has such a file.
     from infra.workspace import runs  # noqa: PLC0415
 
     renew_lock()
@@ -166,7 +166,10 @@ def _finish(
     tries: bool | None,
     text: str | None,
 ) -> None:
-    """Subscribe to the alarms and create a test Task; offer both until a run has completed."""
+    """Subscribe to the alarms and create a test Task, if requested.
+
+    Until a run has completed, each run that may ask questions offers both.
+    """
     outputs = stacks.outputs(aws, stage)
     bucket, topic = outputs["Deployments"], outputs["AlarmTopic"]
     is_first = fingerprint.is_first_run(aws, stage, bucket)

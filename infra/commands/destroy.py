@@ -84,14 +84,14 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         elif has_stack:
             stacks.create_or_update(aws, stage, tables_only=True)
     if is_deployed or has_stack or any(not item.reason_to_keep for item in items):
-        kept = "" if data else "; its tables and secrets were kept"
-        click.echo(f"Stage {stage_name} has been removed{kept}. {_describe_next_deployment(stage)}")
+        note = "" if data else "; its tables and secrets were kept"
+        click.echo(f"Stage {stage_name} has been removed{note}. {_describe_next_deployment(stage)}")
     else:
         click.echo(f"{describe_undeployed(aws, stage)} Nothing was removed.")
 
 
 def _describe_next_deployment(stage: Stage) -> str:
-    """Describe the URL after the next deployment, and the loss of the subscriptions."""
+    """Explain that the API's URL will change, and that the alarms lose their subscribers."""
     url = stage.settings.public_base_url
     remedy = (
         f"Afterward, point {url} to that API."
@@ -126,26 +126,29 @@ def _empty_bucket(aws: Aws, bucket: str) -> None:
 
 
 def _find_tables(aws: Aws, stage: Stage) -> Iterator[_Item]:
-    """Yield the stage's tables. Other checkouts may declare other stages with the same tables."""
+    """Yield the stage's tables.
+
+    A table that another stack owns is kept, because a stage in another checkout may use it.
+    """
     for table in (stage.settings.reservations_table, stage.settings.state_table):
         owner = stacks.find_other_owner(aws, stage, table)
-        kept = f"kept, because the stack {owner} owns it" if owner else ""
+        reason = f"kept, because the stack {owner} owns it" if owner else ""
         if not _call_if_exists(aws.client("dynamodb").describe_table, TableName=table):
-            kept = "does not exist"
-        yield _Item(f"Table {table}", kept, partial(_delete_table, aws, table))
+            reason = "does not exist"
+        yield _Item(f"Table {table}", reason, partial(_delete_table, aws, table))
 
 
 def _find_parameter(aws: Aws, stage: Stage) -> _Item:
-    name, kept = stage.settings.secrets_parameter, ""
+    name, reason = stage.settings.secrets_parameter, ""
     other_stages = shared_names.stages_with_parameter(stage_config.project(), stage.name, name)
     if name.startswith(SECRETS_MANAGER):
-        kept = "kept, because it is a secret in Secrets Manager"
+        reason = "kept, because it is a secret in Secrets Manager"
     elif other_stages:
-        kept = f"kept, because stage {other_stages[0]} uses it"
+        reason = f"kept, because stage {other_stages[0]} uses it"
     elif not _call_if_exists(aws.client("ssm").get_parameter, Name=name):
-        kept = "does not exist"
+        reason = "does not exist"
     delete = partial(_call_if_exists, aws.client("ssm").delete_parameter, Name=name)
-    return _Item(f"Parameter {name}", kept, delete)
+    return _Item(f"Parameter {name}", reason, delete)
 
 
 def _delete(items: Sequence[_Item]) -> None:

@@ -36,7 +36,7 @@ class Dialog:
     assumes_yes: bool = False
 
     def confirm(self, question: str) -> bool:
-        """Return whether the operator confirms a change; without a prompt, `assumes_yes`."""
+        """Ask the operator to confirm a change; return `assumes_yes` if the command may not ask."""
         if self.assumes_yes or not self.is_interactive:
             return self.assumes_yes
         return confirm(question)
@@ -129,7 +129,7 @@ def choose(kind: str, options: Sequence[tuple[str, str]]) -> str:
         return answer
 
     default = numbers[0] if len(numbers) == 1 else None
-    number = ask(f"{kind}, by number", default=default, parse=parse)
+    number = ask(f"Number of the {kind}", default=default, parse=parse)
     return options[int(number) - 1][0]
 
 

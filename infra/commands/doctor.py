@@ -94,7 +94,7 @@ def _document(
     *,
     probes: bool,
 ) -> dict[str, Any]:
-    """Return the output of --json; `probe` is present only after --probe."""
+    """Return the output of --json; `probe` is present only with --probe."""
     return {
         "stage": stage_name,
         "ok": _is_ok(results) and not findings.errors,
@@ -118,7 +118,7 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
         problem = f"The probe did not start, because these checks are not OK: {', '.join(missing)}."
         return probe.Findings(errors=[problem])
     question = (
-        f"Create a Worker, a TaskQueue, a Workflow, a TaskChannel and a Task named {NAME!r} "
+        f"Create a Worker, a TaskQueue, a Workflow and a TaskChannel named {NAME!r}, and a Task, "
         f"in the Workspace {subject.remote_workspace.friendly_name}, and delete them afterward?"
     )
     dialog = Dialog(is_interactive=is_terminal(), assumes_yes=assumes_yes)

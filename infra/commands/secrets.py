@@ -94,7 +94,7 @@ def _verify(stage: Stage, entered: Secrets) -> None:
             err=True,
         )
         return
-    remedy = "Check the SID and the secret of the key, and that it is a standard key."
+    remedy = "Check the SID and the secret of the key, which must be a standard key."
     first, *remaining = (
         open_workspace(stage, key, remedy=remedy) for key in entered.api_keys.items()
     )

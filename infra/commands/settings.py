@@ -20,14 +20,14 @@ from infra.aws import connect, live_resources, stage_config
 _SETTINGS = {
     field.name.upper(): field.metadata["in_parameter"] for field in fields(config.Settings)
 }
-"""Whether the parameter with the secrets stores the value of a setting, by setting."""
+"""For each setting, by name: whether the parameter with the secrets stores the setting's value."""
 
 
 def operator_environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the shell and of a stage, for a command that uses its configuration.
+    """Return the variables of the shell and of a stage, for a command that uses the stage.
 
-    The shell's settings override only those of the local stage. For a deployed stage, they are
-    ignored, so that a command uses the same account and tables as the deployed functions.
+    The shell's settings override only those of the local stage. For a deployed stage, the shell's
+    settings are ignored, so that a command uses the same account and tables as the functions.
 
     Raises:
         OperatorError: See `stage_config.environment`.

@@ -160,7 +160,8 @@ def _add_from_operator(
     """Ask for the values that are still missing, and verify the credentials.
 
     Raises:
-        OperatorError: Nobody can be asked, or Twilio refused the credentials.
+        OperatorError: A value is missing and the command may not ask for it, or Twilio refused the
+            credentials.
     """
     missing = [name for name in (*_SIDS, *_SECRETS) if name not in values]
     if has_secrets:

@@ -163,7 +163,7 @@ def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
         settings.twilio_account_sid,
         key.sid,
         key.secret,
-        remedy="Check that it is a standard API key of this account.",
+        remedy="Check that the key is a standard API key of this account.",
     )
     try:
         workers = account.list_workers(settings.twilio_workspace_sid, worker)

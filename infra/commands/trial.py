@@ -97,8 +97,8 @@ def run(
         workspace: The Workspace with the Workflow.
         dialog: Asks the operator.
         base_url: The URL in front of the routes, including the API's stage if there is one.
-        attributes: JSON text of the Task's attributes; None to ask for them, or to use attributes
-            that match a filter.
+        attributes: JSON text of the Task's attributes. If None, the operator enters the attributes
+            or, without a prompt, the command derives attributes that match a filter.
 
     Raises:
         ImpossibleTrial: No Worker could be reserved, no callback could arrive, or no attributes
@@ -194,7 +194,7 @@ def _parse_routes(configuration: str) -> list[_Route]:
 
 
 def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Route]:
-    """Return the routes of the Workflow, if its callbacks reach this deployment.
+    """Return the routes of the Workflow, if its callback URLs belong to this deployment.
 
     Raises:
         ImpossibleTrial: Callbacks are sent to other URLs, or the Workflow has no route.
@@ -273,7 +273,7 @@ def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:
     """Return the routes that may receive a Task, in the order that TaskRouter tries them.
 
     Values are compared as text, ignoring case, as in TaskRouter's most tolerant comparison.
-    The list ends with the first filter that certainly matches and keeps the Task.
+    The list ends with the first filter that certainly matches and does not pass on the Task.
     """
     actual = json.loads(attributes)
     comparable = {name: _comparable(value) for name, value in actual.items()}

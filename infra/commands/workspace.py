@@ -112,11 +112,13 @@ def plan(
     "--plan",
     "plan_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Output of plan --json. If the Workspace or the file has changed since then, the "
-    "command changes nothing.",
+    help="Output of plan --json. If the Workspace or the definition has changed since the plan "
+    "was made, the command changes nothing.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--force", is_flag=True, help="Allow deleting more than 30% of a kind of resource.")
+@click.option(
+    "--force", is_flag=True, help="Allow deleting more than 30% of the resources of a kind."
+)
 @break_lock_option
 @report_errors
 def apply(
@@ -131,8 +133,9 @@ def apply(
 ) -> None:
     """Change the Workspace so that it matches its definition.
 
-    After each change, the resource is read again and compared. If the command is interrupted, run
-    it again; with --plan, make a new plan first. The stage cannot be deployed during the command.
+    After each change, the resource is read again and compared with the values that were sent. If
+    the command is interrupted, run it again; with --plan, make a new plan first. The stage cannot
+    be deployed while the command runs.
 
     Exit code 0: the Workspace matches; 2: you did not confirm; 1: an error.
     """

@@ -1,4 +1,4 @@
-"""Questions about TaskRouter's undocumented behavior that the probe answers.
+"""Requests whose responses reveal undocumented behavior of TaskRouter to the probe.
 
 Each function returns settings of the simulator by field name (taskrouter_simulator/settings.py).
 A setting is omitted if the response does not show its value.
@@ -20,7 +20,10 @@ _TIMEOUTS = (1, 2, 5, 10, 30, 60)
 
 
 def from_workflow(api: Api, sid: str) -> dict[str, Any]:
-    """Change the probe's Workflow, which has no Tasks yet."""
+    """Update the probe's Workflow with short timeouts and with an unknown parameter.
+
+    The changes affect no Task, because the Workflow has no Tasks yet.
+    """
     path = f"/Workflows/{sid}"
     before = api.require("GET", path)["task_reservation_timeout"]
     settings: dict[str, Any] = {}
@@ -114,7 +117,7 @@ def complete(api: Api, task_path: str) -> dict[str, Any]:
 
 
 def after_completion(api: Api, reservation_path: str) -> dict[str, Any]:
-    """Try to accept the completed Reservation; TaskRouter should refuse."""
+    """Try to accept the completed Reservation; TaskRouter should refuse the request."""
     response = api.send("POST", reservation_path, ReservationStatus="accepted")
     if response.is_ok:
         return {}

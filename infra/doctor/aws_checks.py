@@ -14,7 +14,8 @@ _MAX_SWEEP_AGE_SECONDS = 5 * 60
 
 
 _ATTEMPTS = 3
-"""Maximum number of attempts to describe a table, so that an unreachable DynamoDB fails quickly."""
+"""Maximum number of attempts to describe a table. With this limit, the check fails quickly if
+DynamoDB is unreachable."""
 
 
 def _check_reservations_table(subject: Subject) -> str:
@@ -42,7 +43,7 @@ def _check_table(subject: Subject, logical_id: str) -> str:
             f'The keys or indexes of the table {name} differ from infra/stage.yaml. See "Restore '
             'a table" in docs/operations.md.'
         )
-    return f"{name} has the keys and indexes of infra/stage.yaml"
+    return f"{name} has the keys and indexes declared in infra/stage.yaml"
 
 
 def _declared(logical_id: str) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _check_table_settings(subject: Subject) -> str:
     ]
     if problems:
         raise OperatorError(" | ".join(problems))
-    return "expiry, point-in-time recovery, deletion protection and on-demand capacity"
+    return "expiry, point-in-time recovery, deletion protection and on-demand capacity are enabled"
 
 
 def _table_problems(subject: Subject, logical_id: str) -> Iterator[str]:
@@ -146,7 +147,7 @@ def _check_settings(subject: Subject) -> str:
                 f"The function {name} was deployed with values of {', '.join(names)} that differ "
                 f"from .chalice/config.json. {_redeploy(subject)}"
             )
-    return "the functions have the settings of .chalice/config.json"
+    return "the functions have the settings in .chalice/config.json"
 
 
 def _check_schedule(subject: Subject) -> str:
@@ -187,15 +188,16 @@ def _check_alarms(subject: Subject) -> str:
     declared = [name for name in resources if resources[name]["Type"] == "AWS::CloudWatch::Alarm"]
     if missing := [name for name in declared if name not in alarms]:
         raise OperatorError(
-            f"Missing alarms: {', '.join(missing)}. Create them as in infra/stage.yaml. A "
-            "deployment does not restore alarms that were deleted outside the stack."
+            f"Missing alarms: {', '.join(missing)}. Create these alarms as declared in "
+            "infra/stage.yaml. A deployment does not restore alarms that were deleted outside the "
+            "stack."
         )
     if silent := [alarms[name]["AlarmName"] for name in declared if _is_silent(alarms[name])]:
         raise OperatorError(
             "Alarms notify nobody, because their actions are disabled. Run: aws cloudwatch "
             f"enable-alarm-actions --alarm-names {' '.join(silent)}"
         )
-    return "all alarms of infra/stage.yaml exist, and none is active"
+    return "all alarms in infra/stage.yaml exist, and none is active"
 
 
 def _is_silent(alarm: Mapping[str, Any]) -> bool:

@@ -86,7 +86,7 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
         timer: The clock; None for the clock of this machine.
 
     Returns:
-        The findings so far, even if the probe failed or was interrupted.
+        The findings, which are incomplete if the probe failed or was interrupted.
     """
     timer = timer or Timer()
     http_client = RetryingHttpClient(timer.now, timer.sleep)

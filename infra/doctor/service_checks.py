@@ -81,7 +81,7 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     """Post an event that the service ignores; return the status and `Code` of the response.
 
     Raises:
-        OperatorError: The event was neither accepted nor refused because of its signature.
+        OperatorError: The service neither accepted the event nor reported an invalid signature.
     """
     settings = subject.stage.settings
     form = {
@@ -125,7 +125,8 @@ def _check_clock(subject: Subject) -> str:
     if problem := describe_skew(differences):
         raise OperatorError(problem)
     largest = max(map(abs, differences.values()))
-    return f"{' and '.join(differences)} and this machine differ by at most {largest:.0f} s"
+    others = " and ".join(f"the clock of {name}" for name in differences)
+    return f"this machine's clock differs from {others} by at most {largest:.0f} s"
 
 
 def describe_skew(differences: Mapping[str, float]) -> str | None:

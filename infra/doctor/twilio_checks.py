@@ -84,7 +84,7 @@ def _check_event_filter(subject: Subject) -> str:
             f"The Workspace's event filter excludes {', '.join(excluded)}. "
             f"{_remedy(subject, types)}"
         )
-    return f"includes the {len(connection.NEEDED_EVENTS)} event types that the service reads"
+    return f"includes the {len(connection.NEEDED_EVENTS)} event types that the service records"
 
 
 def _remedy(subject: Subject, values: str) -> str:
@@ -107,7 +107,7 @@ def _check_timeouts(subject: Subject) -> str:
 def find_wrong_timeouts(
     settings: Settings, workflows: Iterable[Any], base_url: str
 ) -> Iterable[str]:
-    """Yield a clause for each reservation timeout that differs from the settings.
+    """Yield a clause for each wrong reservation timeout and each unknown Workflow in the settings.
 
     Args:
         settings: The settings of the stage.
@@ -156,8 +156,13 @@ def _check_reservations(subject: Subject) -> str:
     )
     if missing:
         raise OperatorError(
+<<<<<<< HEAD
             f"There is no record of {len(missing)} of {checked} pending Reservations{note}: "
             f"{', '.join(missing[:_MAX_SHOWN])}. The callback did not arrive. The sweep records "
+=======
+            f"{len(missing)} of {checked} pending Reservations{note} are not recorded: "
+            f"{', '.join(missing[:_MAX_SHOWN])}. Their callbacks did not arrive. The sweep records "
+>>>>>>> p16
             "such Reservations within six minutes; see the runbook 'callbacks fail' in "
             "docs/operations.md."
         )

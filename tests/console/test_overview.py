@@ -312,7 +312,7 @@ def test_figures_that_are_old_by_the_servers_clock_have_a_warning(open_console, 
     page = show_overview(open_console, api)
     expect(page.get_by_text(re.compile(r"Updated 7\smin.* ago"))).to_be_visible()
     expect(page.locator(".banner")).to_contain_text("These figures are 7 min")
-    expect(page.locator(".banner")).to_contain_text("Check whether it is still running.")
+    expect(page.locator(".banner")).to_contain_text("Check whether the sweep is still running.")
     expect(page.locator(".panel", has=page.locator("#sweeps")).locator("header")).to_contain_text(
         "Late"
     )

@@ -178,7 +178,7 @@ def test_command_asks_only_for_missing_values(interactive_stage):
     )
 
     assert result.exit_code == 0, result.output
-    assert "Workflow, by number" in result.output
+    assert "Number of the Workflow" in result.output
     assert not any(text in result.output for text in ("Account SID", "Auth token", "Workspaces in"))
 
 
