@@ -156,13 +156,8 @@ def _check_reservations(subject: Subject) -> str:
     )
     if missing:
         raise OperatorError(
-<<<<<<< HEAD
             f"There is no record of {len(missing)} of {checked} pending Reservations{note}: "
-            f"{', '.join(missing[:_MAX_SHOWN])}. The callback did not arrive. The sweep records "
-=======
-            f"{len(missing)} of {checked} pending Reservations{note} are not recorded: "
             f"{', '.join(missing[:_MAX_SHOWN])}. Their callbacks did not arrive. The sweep records "
->>>>>>> p16
             "such Reservations within six minutes; see the runbook 'callbacks fail' in "
             "docs/operations.md."
         )
