@@ -212,7 +212,7 @@ def timeouts_by_workflow(text: str) -> dict[str, int]:
     try:
         timeouts = parse_json_object(text)
     except JsonError as error:
-        raise ValueError(f"must be a JSON object: {error}") from error
+        raise ValueError(f"is not a valid JSON object: {error}") from error
     for workflow_sid, seconds in timeouts.items():
         is_timeout = type(seconds) is int and 1 <= seconds <= MAX_RESERVATION_TIMEOUT
         if not _is_lowercase_sid(workflow_sid, "WW") or not is_timeout:

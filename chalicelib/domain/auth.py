@@ -106,7 +106,7 @@ def parse_instruction_permissions(text: str) -> InstructionPermissions:
     try:
         permissions = parse_json_object(text)
     except JsonError as error:
-        raise ValueError(f"must be a JSON object: {error}") from error
+        raise ValueError(f"is not a valid JSON object: {error}") from error
     for name, parameters in permissions.items():
         if name not in RINGING:
             allowed = nearest_name(name, RINGING) or f"one of {', '.join(RINGING)}"

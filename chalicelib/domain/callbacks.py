@@ -95,10 +95,9 @@ class Form(dict[str, str]):
             encoded, strays = _STRAY.subn(b"%25", body, count=_MAX_STRAYS)
             if strays and not _STRAY.search(encoded):
                 return cls.parse(encoded)
-            reason = (
-                "Encode each % as %25" if strays else "A percent-encoded character is not UTF-8"
-            )
-            raise _not_a_form(f" in UTF-8. {reason}.") from error
+            if strays:
+                raise _not_a_form(". Encode each literal % as %25.") from error
+            raise _not_a_form(" in UTF-8. A percent-encoded character is not UTF-8.") from error
         names, values = texts[::2], texts[1::2]
         if not all(names):
             raise _not_a_form(", in which each parameter has a name.")

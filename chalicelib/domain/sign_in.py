@@ -251,7 +251,7 @@ def parse_roles(text: str) -> Mapping[str, Role]:
     try:
         roles = parse_json_object(text)
     except JsonError as error:
-        raise ValueError(f"must be a JSON object: {error}") from error
+        raise ValueError(f"is not a valid JSON object: {error}") from error
     for value, role in roles.items():
         allowed = (Role.WORKER,) if value == EVERYONE else (Role.WORKER, Role.SUPERVISOR)
         if role not in allowed:

@@ -155,7 +155,7 @@ def _parse_attributes(parameters: Mapping[str, Any]) -> str:
     try:
         parse_json_object(text)
     except JsonError as error:
-        raise BadRequest(f"attributes must be a JSON object: {error}.") from error
+        raise BadRequest(f"attributes is not a valid JSON object: {error}.") from error
     return text
 
 

@@ -121,7 +121,7 @@ class Menu:
         try:
             entries = parse_json(text)
         except JsonError as error:
-            raise ValueError(f"must be JSON: {error}") from error
+            raise ValueError(f"is not valid JSON: {error}") from error
         if not isinstance(entries, list) or not entries:
             raise ValueError("must be a JSON list of objects with digit, language and say")
         languages = tuple(_read_entry(number, entry) for number, entry in enumerate(entries, 1))

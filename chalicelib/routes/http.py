@@ -322,7 +322,7 @@ def _parse_body(request: Request) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         raise BadRequest("The body must be UTF-8.") from error
     except JsonError as error:
-        raise BadRequest(f"The body must be a JSON object or a form: {error}.") from error
+        raise BadRequest(f"The body is neither a form nor a valid JSON object: {error}.") from error
 
 
 def optional_sid(parameters: Parameters, name: str, prefix: str) -> str | None:

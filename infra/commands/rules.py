@@ -136,7 +136,9 @@ def _captured_callback(source: str) -> Form:
     try:
         return _form_of(read_facts(body.decode())[0])
     except (JsonError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{name} must contain a form or a JSON object: {error}.") from error
+        raise OperatorError(
+            f"{name} contains neither a form nor a valid JSON object: {error}."
+        ) from error
     except RecursionError as error:
         raise OperatorError(
             f"{name} contains attributes that are nested too deeply. Write the attributes as a "

@@ -71,7 +71,7 @@ def parse_attributes(text: str) -> str:
         attributes = json.dumps(_MARKER | parse_json_object(text))
     except JsonError as error:
         raise click.BadParameter(
-            f"The text must be a JSON object with the Task's attributes: {error}."
+            f"The text with the Task's attributes is not a valid JSON object: {error}."
         ) from error
     if len(attributes) > _MAX_ATTRIBUTES_LENGTH:
         raise click.BadParameter(

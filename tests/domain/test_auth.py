@@ -183,8 +183,8 @@ def test_worker_instructions_are_parsed_into_sets_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "must be a JSON object: it is not well-formed JSON"),
-        ("[]", "must be a JSON object: it is an array"),
+        ("{", "is not a valid JSON object: it is not well-formed JSON"),
+        ("[]", "is not a valid JSON object: it is an array"),
         ('{"deqeue": []}', 'must not contain the instruction "deqeue": write dequeue'),
         (
             '{"accept": []}',

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -129,8 +130,8 @@ def test_everyone_is_a_worker_by_default() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "must be a JSON object"),
-        ("{", "must be a JSON object"),
+        ("[]", "is not a valid JSON object"),
+        ("{", "is not a valid JSON object"),
         ('{"a": "service"}', 'must map "a" to worker or supervisor'),
         ('{"a": "admin"}', 'must map "a" to worker or supervisor'),
         ('{"a": null}', 'must map "a" to worker or supervisor'),
@@ -140,9 +141,8 @@ def test_everyone_is_a_worker_by_default() -> None:
     ],
 )
 def test_invalid_roles_are_rejected(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="^must") as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         parse_roles(text)
-    assert str(caught.value).startswith(message)
 
 
 def test_each_claim_value_is_mapped_to_its_role() -> None:

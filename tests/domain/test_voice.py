@@ -38,9 +38,9 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("", "must be JSON: it is not well-formed JSON"),
-        ("{", "must be JSON: it is not well-formed JSON"),
-        ("[NaN]", "must be JSON: NaN is not JSON"),
+        ("", "is not valid JSON: it is not well-formed JSON"),
+        ("{", "is not valid JSON: it is not well-formed JSON"),
+        ("[NaN]", "is not valid JSON: NaN is not JSON"),
         ("{}", "must be a JSON list"),
         ("[]", "must be a JSON list"),
         ([7], "must list objects with digit, language and say"),

@@ -287,7 +287,7 @@ def test_documented_example_matches_the_output(tmp_path):
         (
             "-",
             "{",
-            "Standard input must contain a form or a JSON object: it is not well-formed JSON.",
+            "Standard input contains neither a form nor a valid JSON object: it is not well-formed",
         ),
         ("-", "\u00ff", "The body must be a form"),
     ],
