@@ -116,7 +116,7 @@ class FakeApi:
     """The token in the cookie of a completed sign-in."""
 
     def complete_sign_in(self, token: str) -> dict[str, Any]:
-        """Return the options of the response that ends a sign-in with the provider."""
+        """Store the token in the cookie; return the redirect's arguments for `route.fulfill`."""
         self.cookie = token
         return {"status": 303, "headers": {"Location": f"{self.url}/console/#sign-in=complete"}}
 

@@ -82,7 +82,7 @@ def show_overview(open_console, api, **options: Any) -> Page:
 def wait_for_first_polls(page: Page) -> None:
     """Wait for a new page's two polls: one immediately, and one after the Activities are loaded.
 
-    Until then, a test cannot know how many polls will get the fake's next response.
+    Until both have ended, a test cannot know how many polls will get a response that the test sets.
     """
     page.wait_for_load_state("networkidle")
 
@@ -120,7 +120,7 @@ def hold_lists(api, status=None) -> threading.Event:
 
 
 def share_token(open_console, page: Page, identity: str = "") -> None:
-    """Open another tab with a supervisor's token, with which an expired session can continue."""
+    """Open another tab with a supervisor's token, so that an expired session can use it."""
     user_token = token("supervisor", identity=identity, name="other tab")
     other = open_console(user_token, context=page.context)
     expect(other.locator(".live")).to_contain_text("Live")

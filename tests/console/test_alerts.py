@@ -32,7 +32,9 @@ def test_hidden_page_polls_more_slowly_and_still_alerts_the_user(open_console, a
     expect(page).to_have_title("(1) Inbox, Agent console")
 
 
-def test_new_offer_plays_the_sound_and_notifies_only_while_hidden(open_console, api):
+def test_new_offer_plays_the_sound_and_also_shows_a_notification_if_the_page_is_hidden(
+    open_console, api
+):
     page = open_console(permissions=["notifications"])
     expect(page.locator(".live")).to_contain_text("Live")
     page.evaluate(
@@ -194,7 +196,9 @@ def test_end_of_the_session_shows_a_notification_in_a_hidden_tab(
     assert page.evaluate("alerts") == [words]
 
 
-def test_session_that_is_renewed_when_it_ends_does_not_alert_the_user(open_page, open_console, api):
+def test_automatic_renewal_of_an_ended_session_does_not_alert_the_user(
+    open_page, open_console, api
+):
     context = open_console(None).context
     context.add_init_script(HIDDEN + RECORD_ALERTS)
     user_token = token()

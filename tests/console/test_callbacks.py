@@ -117,7 +117,9 @@ def test_log_shows_time_route_signature_answer_and_duration(open_console, api):
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_details_explain_the_cause_in_words_and_show_the_checked_url(open_console, api, cause):
+def test_details_of_a_refused_callback_explain_the_cause_in_words_and_show_the_checked_url(
+    open_console, api, cause
+):
     refused_delivery(api, cause=cause)
     page = open_console(token("supervisor"))
     open_log(page)
@@ -138,7 +140,7 @@ def test_route_with_the_name_of_an_object_property_is_shown(open_console, api):
     expect(deliveries(page).first).to_contain_text("constructor")
 
 
-def test_event_has_details_and_its_row_links_to_the_reservation(open_console, api):
+def test_event_shows_its_details_and_links_to_its_reservation(open_console, api):
     entry = event(api, changed=False)
     page = open_console(token("supervisor"))
     open_log(page)
@@ -173,7 +175,7 @@ def test_store_error_is_shown_with_its_reason(open_console, api):
     expect(page.locator(".why")).to_have_text("StoreUnavailable: slow")
 
 
-def test_signature_can_be_verified_again_and_the_callback_sent_again(open_console, api):
+def test_signature_can_be_verified_again_and_the_callback_can_be_sent_again(open_console, api):
     entry = delivery(api)
     api.signatures[entry["reservation_sid"]] = {"valid": False, "likely_cause": "auth_token"}
     answer = {"status": 403, "body": "no", "duration_ms": 5}
@@ -218,7 +220,7 @@ def test_typed_filter_finds_entries_and_is_kept_in_the_url(
     expect(page.get_by_label(field)).to_have_value(str(wanted[value]))
 
 
-def test_route_and_time_filter_the_log(open_console, api):
+def test_log_can_be_filtered_by_route_and_time(open_console, api):
     delivery(api)
     event(api, 7200)
     event(api, 90_000)
@@ -263,7 +265,7 @@ def test_invalid_end_time_is_explained_and_not_sent(open_console, api, until):
 
 
 @pytest.mark.parametrize("query", ["route=/evil", "route=toString", "period=toString"])
-def test_unknown_choice_in_the_address_is_ignored(open_console, api, query):
+def test_unknown_route_or_period_in_the_address_is_ignored(open_console, api, query):
     delivery(api)
     page = open_console(token("supervisor"))
     open_log(page, f"?{query}")
@@ -298,7 +300,7 @@ def test_malformed_filter_is_explained_and_not_sent(open_console, api, field, va
     assert len(searches(api)) == before
 
 
-def test_show_older_repeats_the_search_with_the_cursor(open_console, api):
+def test_show_older_button_repeats_the_search_with_the_cursor(open_console, api):
     for number in range(70):
         delivery(api, 10 + number)
     page = open_console(token("supervisor"))
@@ -337,7 +339,7 @@ def test_page_shows_how_far_back_an_incomplete_search_went(open_console, api):
 
 
 def search_in_parts(api, entry: dict, *, hold: int = 0) -> threading.Event:
-    """Make a search find the entry with its sixth request. The earlier requests find nothing.
+    """Make the sixth request of a search find the entry. The earlier requests find nothing.
 
     Request number *hold* waits until the returned event is set.
     """
@@ -421,7 +423,7 @@ def test_new_search_waits_for_the_request_of_the_search_that_it_replaces(open_co
     assert sids == [None] * 2 + [[entry["reservation_sid"]]] * 6
 
 
-def test_search_obeys_retry_after_but_waits_at_most_a_minute(open_console, api):
+def test_search_obeys_the_retry_after_header_but_waits_at_most_a_minute(open_console, api):
     page = open_console(token("supervisor"), clock=True)
     search_in_parts(api, delivery(api, 28 * 86_400))
     original, refusals = api._log, [(429, {"message": "Too Many"}, {"Retry-After": "3600"})]
@@ -449,7 +451,7 @@ def test_search_ends_when_the_user_leaves_the_page(open_console, api):
     assert len(searches(api)) == 2
 
 
-def test_displayed_searched_back_to_time_never_becomes_later(open_console, api):
+def test_displayed_start_of_the_searched_period_never_becomes_later(open_console, api):
     api.callbacks_answer = {
         "complete": False,
         "next_cursor": "5",
@@ -627,7 +629,7 @@ def test_incomplete_end_time_is_explained_and_not_sent(open_console, api):
     assert len(searches(api)) == 1
 
 
-def test_back_from_inspect_keeps_the_list_and_returns_to_the_link(open_console, api):
+def test_going_back_from_the_inspect_page_keeps_the_list_and_focuses_the_link(open_console, api):
     for number in range(59):
         latest = delivery(api, 10 + number)
     delivery(api, 100, reservation_sid=latest["reservation_sid"])

@@ -12,7 +12,7 @@ from tests.console.pages import overview_requests, row, rows, wait_for_first_pol
 pytestmark = pytest.mark.slow
 
 
-def test_lost_connection_is_shown_and_recovers(open_console, api):
+def test_lost_connection_is_shown_until_it_is_restored(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -55,7 +55,7 @@ def test_page_restored_from_the_back_forward_cache_polls_at_once(open_console, a
     wait_until(page, lambda: len(requests) == 1)
 
 
-def test_try_now_polls_at_once(open_console, api):
+def test_try_now_button_polls_at_once(open_console, api):
     api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
     page = open_console()
     wait_for_first_polls(page)
@@ -69,7 +69,7 @@ def test_try_now_polls_at_once(open_console, api):
     expect(page.locator(".live")).to_contain_text("Live")
 
 
-def test_polls_obey_the_retry_after_of_a_throttled_response(open_console, api):
+def test_polls_obey_the_retry_after_header_of_a_throttled_response(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     original = api.respond
@@ -119,9 +119,7 @@ def test_outcome_is_checked_during_a_pause_that_the_server_requested(open_consol
     expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
 
 
-def test_outcome_is_checked_after_a_poll_that_was_in_progress_at_the_time_of_the_check(
-    open_console, api
-):
+def test_outcome_check_that_becomes_due_during_a_poll_is_made_after_the_poll(open_console, api):
     api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
     api.offer("Marta")
     page = open_console()

@@ -143,7 +143,7 @@ def test_worker_sees_no_shortcut_for_creating_tasks(open_console, api):
     expect(page.locator(".keys")).not_to_contain_text("Create Task")
 
 
-def test_focus_returns_to_the_button_and_the_input_is_kept(open_console, api):
+def test_closing_the_form_returns_the_focus_to_the_button_and_keeps_the_input(open_console, api):
     page = open_form(open_console, api)
     attributes(page).fill('{"typed": 1}')
     page.get_by_label("Priority").fill("7")
@@ -304,7 +304,7 @@ def test_invalid_field_keeps_its_input_and_gets_the_focus(open_console, api, lab
     assert sent_tasks(api) == []
 
 
-def test_attributes_are_limited_to_3987_characters_without_white_space(open_console, api):
+def test_limit_of_3987_characters_excludes_whitespace_between_values(open_console, api):
     api.answers["/create-task"] = respond_created
     page = open_form(open_console, api)
     attributes(page).fill('{"a": "' + "😀" * 3980 + '"}')
@@ -320,9 +320,7 @@ def test_attributes_are_limited_to_3987_characters_without_white_space(open_cons
     assert sent_tasks(api) == [{"attributes": '{"a":"' + "😀" * 3979 + '"}'}]
 
 
-def test_attributes_that_only_the_service_finds_too_long_are_explained_in_spanish(
-    open_console, api
-):
+def test_length_error_that_only_the_service_detects_is_explained_in_spanish(open_console, api):
     message = (
         "The attributes have 4097 characters, including idempotency_key and idempotency_marker. "
         "The maximum is 4096."
@@ -367,7 +365,9 @@ def test_page_says_that_no_task_was_created_if_a_request_had_no_effect(open_cons
     expect(outcome(page)).to_have_text("No Task was created. Try again in 7 s.")
 
 
-def test_unidentified_task_is_explained(open_console, api):
+def test_page_says_to_look_in_taskrouter_for_a_task_that_the_service_cannot_identify(
+    open_console, api
+):
     api.answers["/create-task"] = error_response(409, "TaskUnidentified")
     page = open_form(open_console, api)
     send(page)

@@ -15,7 +15,7 @@ from tests.console.pages import choose, ended_rows, hold_lists, lists, open_hist
 
 pytestmark = pytest.mark.slow
 
-FULL_WIDTH = "＝＋－＠"  # noqa: RUF001  some spreadsheets read them like = + - @
+FULL_WIDTH = "＝＋－＠"  # noqa: RUF001  some spreadsheets treat these like = + - @
 HOSTILE = [
     *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("https://x.example","y")'),
     *(f"{sign}1" for sign in FULL_WIDTH),
@@ -23,7 +23,7 @@ HOSTILE = [
     *("\u200b=1", "\ufeff\u2060+1", "\x01=1", " \u200d@SUM(A1)"),
 ]
 FORMULA = re.compile(rf'[\s"\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@{FULL_WIDTH}]|[\t\r\n\0]')
-"""The beginning of a cell that a spreadsheet may interpret as a formula."""
+"""Matches the beginning of a cell that a spreadsheet may interpret as a formula."""
 
 
 def export(page: Page) -> str:
@@ -48,7 +48,7 @@ def open_as_supervisor(open_console) -> Page:
     return page
 
 
-def test_file_contains_the_rows_of_the_list_in_order_with_names(open_console, api):
+def test_file_contains_the_listed_rows_in_order_and_includes_names(open_console, api):
     first = api.add_past_reservation("Marta Ríos", "completed", 300)
     second = api.add_past_reservation("Ana", "timeout", 600)
     page = open_as_supervisor(open_console)
@@ -145,7 +145,7 @@ def test_no_cell_begins_with_a_formula_if_the_separator_is_a_semicolon(open_cons
     assert [cell for cell in cells if FORMULA.match(cell)] == []
 
 
-def test_long_white_space_is_exported_quickly(open_console, api):
+def test_long_runs_of_whitespace_and_punctuation_are_exported_quickly(open_console, api):
     for space in (" ", "\n", '"', "; ", '\n "'):
         api.add_past_reservation("", worker_name=(space * 4_000) + "x")
     page = open_as_supervisor(open_console)
@@ -162,7 +162,7 @@ def test_cell_that_does_not_begin_with_a_formula_gets_no_apostrophe(open_console
     assert not any(cell.startswith("'") for cell in row.values())
 
 
-def test_status_time_and_filter_select_the_exported_rows(open_console, api):
+def test_only_rows_that_match_the_status_time_and_filter_are_exported(open_console, api):
     api.add_past_reservation("Marta", "timeout")
     api.add_past_reservation("Ana", "timeout")
     api.add_past_reservation("Marta", "completed")
@@ -234,7 +234,7 @@ def refresh(page: Page) -> None:
 
 
 @pytest.mark.parametrize("change", [choose_status, choose_time, refresh])
-def test_change_of_the_list_does_not_affect_a_running_export(open_console, api, change):
+def test_change_to_the_list_does_not_affect_a_running_export(open_console, api, change):
     for number in range(130):
         status = "timeout" if number % 2 else "completed"
         api.add_past_reservation(status=status, ago=300 + 60 * number)

@@ -117,7 +117,7 @@ def polls(api: FakeApi, seconds: float) -> int:
     return api.count("/overview") - before
 
 
-def test_minimized_window_polls_more_slowly_and_still_alerts(open_tab, api):
+def test_minimized_window_polls_more_slowly_and_still_alerts_the_user(open_tab, api):
     api.poll = {"visible_ms": 200, "hidden_ms": 1_500}
     tab = open_tab()
     assert polls(api, 3) >= 6

@@ -90,7 +90,7 @@ def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
     expect(page.get_by_label("Time", exact=True)).to_have_value("all")
 
 
-def test_show_more_requests_the_next_page_with_the_same_start_time(open_console, api):
+def test_show_more_button_requests_the_next_page_with_the_same_start_time(open_console, api):
     for number in range(90):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_console()
@@ -104,7 +104,7 @@ def test_show_more_requests_the_next_page_with_the_same_start_time(open_console,
     assert second == f"{first}&cursor=50"
 
 
-def test_short_pages_are_loaded_automatically_up_to_a_limit(open_console, api):
+def test_up_to_five_short_pages_are_loaded_automatically(open_console, api):
     for number in range(21):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     api.page_size = 3
@@ -123,7 +123,7 @@ def test_empty_list_says_how_to_find_more(open_console, api):
     expect(page.get_by_text("Choose a longer period or another status.")).to_be_visible()
 
 
-def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):
+def test_empty_pages_with_a_cursor_do_not_look_like_the_end_of_the_list(open_console, api):
     api.page_size = 0
     api.add_past_reservation("Marta")
     page = open_console()
@@ -149,7 +149,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     expect(alert).to_have_count(0)
 
 
-def test_failed_show_more_keeps_the_rows(open_console, api):
+def test_rows_stay_if_loading_more_rows_fails(open_console, api):
     for number in range(60):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     original = api._list
@@ -193,7 +193,7 @@ def test_response_to_an_earlier_choice_is_ignored(open_console, api):
     expect(ended_rows(page)).to_contain_text("Rejected: charged twice")
 
 
-def test_refresh_loads_the_list_again(open_console, api):
+def test_refresh_button_loads_the_list_again(open_console, api):
     page = open_console()
     open_history(page)
     expect(page.get_by_role("heading", name="No offers")).to_be_visible()
@@ -220,7 +220,9 @@ def test_row_opens_the_record(open_console, api, way):
     expect(page.locator(".steps > li")).to_have_count(2)
 
 
-def test_keys_in_history_decide_nothing_and_keep_the_selection_of_the_inbox(open_console, api):
+def test_keys_in_history_decide_nothing_and_do_not_change_the_selection_in_the_inbox(
+    open_console, api
+):
     first = api.offer("First", 60)
     api.add_past_reservation("Old", "timeout")
     page = open_console()

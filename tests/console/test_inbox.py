@@ -96,7 +96,9 @@ def test_first_row_is_selected_and_shows_its_task(open_console, api):
     expect(page.locator("button.tinted")).to_have_count(1)
 
 
-def test_accepted_offer_shows_its_ending_in_place_and_then_moves_to_just_ended(open_console, api):
+def test_accepted_offer_shows_its_ending_in_place_and_then_moves_to_the_just_ended_list(
+    open_console, api
+):
     reservation = api.offer("Marta")
     api.answers["/accept"] = api.decide("accepted")
     page = open_console()
@@ -265,7 +267,9 @@ def truncate_overview(api, *, pending_omitted=False):
 
 
 @pytest.mark.parametrize("pending_omitted", [False, True])
-def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_omitted):
+def test_offer_that_leaves_a_truncated_overview_is_shown_as_ended(
+    open_console, api, pending_omitted
+):
     api.worker = None
     truncate_overview(api, pending_omitted=pending_omitted)
     reservation = api.offer("Marta", 100)
@@ -312,7 +316,7 @@ def test_offer_displaced_by_more_urgent_offers_leaves_the_list_without_a_lookup(
     assert api.count(f"/reservations/{last}") == 0
 
 
-def test_failed_lookups_obey_retry_after(open_console, api):
+def test_lookups_obey_the_retry_after_header_of_a_throttled_lookup(open_console, api):
     sids = [api.offer(f"Customer {number}") for number in range(5)]
     page = open_console()
     second = open_console(context=page.context)
@@ -370,7 +374,7 @@ def test_offer_whose_time_is_up_waits_for_taskrouter_and_has_no_buttons(open_con
     expect(rows(page)).to_contain_text("Not answered within 20 s")
 
 
-def test_phone_dialog_sends_instruction_and_row_shows_that_the_phone_rings(open_console, api):
+def test_row_shows_that_the_phone_rings_after_the_dialog_sends_the_instruction(open_console, api):
     reservation = api.offer("Marta")
 
     def ring(_path):
@@ -501,7 +505,7 @@ def test_offer_with_an_unknown_final_status_ends(open_console, api):
     expect(row(page, "Marta")).to_contain_text("TaskRouter no longer has this offer")
 
 
-def test_completion_moves_the_task_to_just_ended(open_console, api):
+def test_completed_task_moves_to_the_just_ended_list(open_console, api):
     reservation = api.offer("Marta", status="accepted")
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
@@ -564,7 +568,7 @@ def test_button_of_an_unselected_row_decides_on_the_offer_in_that_row(open_conso
     assert ("POST", f"/reservations/{second}/accept", {}) in api.received
 
 
-def test_properties_of_nested_attributes_are_fields(open_console, api):
+def test_properties_of_nested_attributes_are_shown_as_fields(open_console, api):
     api.offer(
         task_attributes={
             "customer": "Marta",
@@ -793,7 +797,7 @@ def test_activity_change_by_taskrouter_is_reported_and_can_be_undone(open_consol
 # Layout and language
 
 
-def test_spanish_is_chosen_by_the_browser_and_in_the_settings(open_console, api):
+def test_language_follows_the_browser_and_can_be_changed_in_the_settings(open_console, api):
     api.offer("Marta")
     page = open_console(locale="es-MX")
     expect(page.get_by_role("button", name="Aceptar: Marta: charged twice")).to_be_visible()
@@ -965,7 +969,7 @@ def test_new_version_offers_a_reload(open_console, api):
         ({"call_sid": "CA" + "0" * 32}, re.compile("^Task WT")),
     ],
 )
-def test_title_prefers_the_attributes_named_in_the_setting(open_console, api, attributes, title):
+def test_title_prefers_the_configured_attributes(open_console, api, attributes, title):
     api.title_attributes = ["customer", "from", "reason"]
     api.offer(task_attributes=attributes, task_channel_name="voice")
     page = open_console()

@@ -196,7 +196,9 @@ def test_sources_and_notes_are_shown_in_words(open_console, api, step, english, 
         assert words in " ".join(shown)
 
 
-def test_callback_is_shown_as_received_with_answer_rule_and_decision(open_console, api):
+def test_callback_is_shown_as_received_along_with_the_answer_the_rule_and_the_decision(
+    open_console, api
+):
     reservation = add_record(api)
     page = open_console()
     visit(page, reservation)
@@ -377,7 +379,7 @@ def test_record_and_signature_are_loaded_after_the_session_continues(open_consol
     expect(panel(page, "Answer and rule").get_by_role("status").first).to_contain_text("Valid")
 
 
-def test_retry_after_is_obeyed_even_if_the_overview_changes(open_console, api):
+def test_retry_after_header_is_obeyed_even_if_the_overview_changes(open_console, api):
     reservation = api.offer("Marta", 100)
     page = open_console()
     original = api._read
@@ -398,7 +400,9 @@ def test_retry_after_is_obeyed_even_if_the_overview_changes(open_console, api):
     assert api.count(f"/reservations/{reservation}") == 1
 
 
-def test_reload_back_and_links_show_the_reservation_in_the_url(open_console, api):
+def test_reservation_named_in_the_url_is_shown_after_a_link_a_reload_and_going_back(
+    open_console, api
+):
     reservation = add_record(api)
     other = add_record(api, "timeout")
     page = open_console()
@@ -424,7 +428,7 @@ def test_link_opened_before_sign_in_shows_the_reservation_afterward(open_console
     expect(step_names(page)).to_have_count(8)
 
 
-def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
+def test_going_back_keeps_the_list_and_focuses_the_row(open_console, api):
     for number in range(70):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_console()
@@ -700,7 +704,7 @@ def test_page_has_no_accessibility_violations_in_any_state(open_console, api, st
     assert_no_accessibility_violations(page)
 
 
-def test_decision_after_a_404_is_the_ending_that_taskrouter_reported(open_console, api):
+def test_decision_that_taskrouter_answered_with_404_is_not_shown_as_the_ending(open_console, api):
     supervisor = "supervisor:carla@example.com"
     start = time.time() - 400
     first = entry(start, "pending", "assignment_callback")

@@ -25,7 +25,7 @@ from tests.console.test_callbacks import delivery
 pytestmark = pytest.mark.slow
 
 
-def test_shortcuts_select_and_decide(open_console, api):
+def test_shortcuts_select_accept_and_reject_offers_and_complete_tasks(open_console, api):
     first = api.offer("First", 60)
     second = api.offer("Second", 90)
     api.offer("Third", 120)

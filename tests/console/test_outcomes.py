@@ -339,7 +339,7 @@ def test_completion_refused_by_a_proxy_shows_the_error(open_console, api):
     expect(tasks(page)).to_contain_text("The service answered: HTTP 410")
 
 
-def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
+def test_completed_task_is_listed_once_in_each_tab(open_console, api):
     reservation = add_accepted_task(api)
     api.answers["/complete"] = api.decide("completed")
     # No poll may see the completion before the other tab reports it.
@@ -482,9 +482,7 @@ def test_keys_on_the_closed_list_of_activities_do_not_switch_the_activity(open_c
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off(
-    open_console, api, is_on
-):
+def test_activity_switch_releases_the_focus_only_if_shortcuts_are_on(open_console, api, is_on):
     reservation = api.offer("Marta")
     api.answers["/activity"] = lambda _: (200, api.worker, {})
     api.answers["/reject"] = api.decide("rejected")
@@ -595,7 +593,9 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
         expect(banner(each)).to_have_count(0)
 
 
-def test_poll_after_a_decision_obeys_the_retry_after_of_the_previous_poll(open_console, api):
+def test_poll_after_a_decision_obeys_the_retry_after_header_of_the_previous_response(
+    open_console, api
+):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -643,7 +643,7 @@ def test_sign_in_page_says_that_the_service_is_not_responding(open_console, api)
     expect(page.get_by_text("The service is not responding.")).to_have_count(0)
 
 
-def test_offer_without_a_claim_is_open_again_before_a_late_retry(open_console, api):
+def test_offer_whose_claim_ends_is_open_again_before_the_retry_time(open_console, api):
     reservation = api.offer("Marta", 40, claimed=True)
     api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "60"})
     page = open_console()

@@ -255,7 +255,9 @@ def test_activities_are_not_shown_as_unavailable_if_they_are_unknown(open_consol
     expect(panel.locator(".dot")).to_have_count(0)
 
 
-def test_hidden_queues_and_offers_are_mentioned(open_console, api):
+def test_number_of_omitted_queues_is_shown_and_a_truncated_offer_count_has_a_plus_sign(
+    open_console, api
+):
     for number in range(12):
         api.offer(task_queue_name=f"Queue {number}")
     api.is_truncated, api.worker = True, None
@@ -431,7 +433,9 @@ def test_requests_for_the_figures_of_a_late_sweep_back_off_to_one_per_minute(ope
         response.value.finished()
 
 
-def test_figures_stay_after_a_failed_update_and_the_retry_obeys_retry_after(open_console, api):
+def test_figures_stay_after_a_failed_update_and_the_retry_obeys_the_retry_after_header(
+    open_console, api
+):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")

@@ -219,7 +219,7 @@ def test_session_is_not_renewed_during_an_export(open_page, api):
     expect_renewed(page, provider)
 
 
-def test_renewal_adds_no_entry_to_the_history(open_page, api):
+def test_renewal_adds_no_entry_to_the_browser_history(open_page, api):
     user_token = token()
     page, provider = open_page(user_token)
     before = page.evaluate("history.length")

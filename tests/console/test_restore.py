@@ -25,9 +25,9 @@ SELECTED = "[aria-current=true]"
 
 
 def delay_responses(api, session, others, on_session=lambda: None):
-    """Delay sign-in token responses by *session* seconds, and all others by *others* seconds.
+    """Delay responses of /console/session by *session* seconds, others by *others* seconds.
 
-    *on_session* is called when the page requests such a token.
+    *on_session* is called when the page requests /console/session.
     """
     respond = api.respond
 
@@ -87,7 +87,9 @@ def test_list_is_loaded_even_if_the_token_is_replaced(open_page, api, section, s
 
 @WAYS
 @pytest.mark.parametrize("focused", ["row", "button"])
-def test_selected_offer_stays_selected(open_page, api, how, focused):
+def test_selected_offer_is_selected_again_after_a_renewal_a_sign_in_or_a_reload(
+    open_page, api, how, focused
+):
     for number in range(3):
         api.offer(f"Customer {number}", 6_000 + number)
     api.answers["/accept"] = api.decide("accepted")
