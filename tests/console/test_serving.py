@@ -58,7 +58,9 @@ def asset_urls(page):
 @pytest.mark.parametrize(
     ("path", "folder"), [("/console", f"{STAGE}/"), ("/console/", f"{STAGE}/console/")]
 )
-def test_page_refers_to_its_files_below_the_stage_with_or_without_a_trailing_slash(path, folder):
+def test_page_links_to_files_under_the_stage_path_whether_or_not_its_url_ends_in_a_slash(
+    path, folder
+):
     status, page, headers = call_app(path)
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -208,7 +210,7 @@ def test_served_files_have_no_comments_except_about_licenses(served):
     assert all("see licenses.txt" in line for line in comments)
 
 
-def test_style_sheet_starts_with_the_common_rules_and_contains_every_file():
+def test_served_style_sheet_starts_with_the_common_rules_and_contains_every_css_file():
     served = _console().files["console.css"]
     assert served.startswith(":root{color-scheme:light dark;")
     for name in STYLES:
@@ -217,7 +219,8 @@ def test_style_sheet_starts_with_the_common_rules_and_contains_every_file():
 
 
 def test_top_level_names_occur_in_only_one_module():
-    # The script has a single scope for all modules.
+    # The modules of a script share one scope, and the supervisor's script imports the names of the
+    # other script.
     pattern = r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)"
     names = [name for module in MODULES for name in re.findall(pattern, read(module), re.MULTILINE)]
     assert [name for name in set(names) if names.count(name) > 1] == []
@@ -228,7 +231,7 @@ def texts(name):
     return re.findall(r'^ +(\w+): "(.*)",$', read(name), re.MULTILINE)
 
 
-def test_each_text_has_a_unique_key():
+def test_text_keys_are_unique_in_each_language():
     for name in ("texts.js", *LANGUAGE_FILES):
         keys = [key for key, _ in texts(name)]
         assert len(keys) > 100

@@ -59,7 +59,7 @@ BLOCK_WORKERS = "window.Worker = function () { throw new DOMException('No', 'Sec
         f"{BLOCK_STORAGE}{BLOCK_LOCKS}{BLOCK_CHANNELS};{BLOCK_WORKERS}",
     ],
 )
-def test_page_works_if_the_browser_blocks_storage_locks_channels_or_workers(
+def test_page_works_if_the_browser_blocks_storage_or_locks_or_channels_or_workers(
     open_console, api, script
 ):
     api.answers["/accept"] = api.decide("accepted")
@@ -252,7 +252,9 @@ def test_dialog_about_a_link_is_not_shown_in_the_next_session(open_console, api)
 
 
 @pytest.mark.parametrize("fragment", ["token=x", "sign-in-error=x", "sign-in-error=constructor"])
-def test_fragment_never_ends_a_session(open_console, api, fragment):
+def test_invalid_token_or_error_in_the_url_fragment_does_not_end_the_session(
+    open_console, api, fragment
+):
     user_token = token()
     page = open_console(user_token)
     expect(page.locator(".live")).to_contain_text("Live")
@@ -477,7 +479,7 @@ def test_unknown_reason_for_a_failed_sign_in_is_not_shown(open_console, api, cod
     expect(page.get_by_role("alert")).to_have_text(words)
 
 
-def test_page_knows_the_reasons_that_the_api_sends():
+def test_page_knows_every_reason_for_a_failed_sign_in_that_the_api_sends():
     source = (CONSOLE / "view_door.js").read_text(encoding="utf-8")
     known = re.findall(r'^  \["(\w+)", "failed\w+"\],$', source, re.MULTILINE)
     known += re.search(r'OTHER_FAILURES = "([\w ]+)"', source)[1].split()
@@ -509,7 +511,7 @@ def test_page_asks_whether_there_is_a_provider_until_a_request_succeeds(open_con
     assert request_times[2] - request_times[1] >= 1.9
 
 
-def test_only_a_page_on_the_users_own_machine_mentions_make_run(browser, api):
+def test_only_a_page_on_the_users_own_machine_mentions_the_make_run_command(browser, api):
     context = browser.new_context(locale="en-US")
     host = "https://console.example"
 
@@ -635,7 +637,9 @@ def test_one_of_several_tabs_renews_the_session_and_all_tabs_continue(open_conso
     assert len(renewals) == 1
 
 
-def test_session_that_expires_later_continues_with_the_token_of_another_tab(open_console, api):
+def test_tab_whose_session_is_refused_later_continues_with_the_token_renewed_by_another_tab(
+    open_console, api
+):
     api.has_provider = True
     first, second, renewed = (token(name=name) for name in ("first", "second", "renewed"))
     page = open_console(first)

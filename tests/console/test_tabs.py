@@ -28,7 +28,7 @@ def test_one_of_two_tabs_polls_and_both_update(open_console, api):
     assert requests[second]
 
 
-def test_tab_takes_over_from_a_tab_that_hangs(open_console, api):
+def test_tab_takes_over_the_polling_of_a_tab_that_hangs(open_console, api):
     api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
     link = token()
     first = open_console(link)
@@ -38,7 +38,7 @@ def test_tab_takes_over_from_a_tab_that_hangs(open_console, api):
     requests = {page: overview_requests(page) for page in (first, second)}
     debugger = first.context.new_cdp_session(first)
     paused = []
-    # Playwright does not accept a built-in method such as `paused.append`.
+    # Playwright does not accept a built-in method, such as `paused.append`, as an event handler.
     debugger.on("Debugger.paused", lambda event: paused.append(event))  # noqa: PLW0108
     debugger.send("Debugger.enable")
     debugger.send("Debugger.pause")

@@ -44,14 +44,14 @@ def build() -> dict[str, str]:
 
 
 def note(package: tuple[str, str, str]) -> str:
-    """Return the comment above a package."""
+    """Return the comment that precedes a package's code."""
     return (
         f"// {package[0]}, license {package[2]}: see {LICENSES}. Built by tests/console/vendor.py."
     )
 
 
 def read(package: tuple[str, str, str]) -> tuple[str, str]:
-    """Return a package's module, without its source map, and its license."""
+    """Return a package's module without the source map, and the package's license."""
     name, module, _ = package
     files = download(name)
     code = files[module].partition("\n//# sourceMappingURL=")[0]

@@ -25,7 +25,8 @@ REGION = "eu-west-1"
 # Requests without AWS credentials, such as callbacks, can use only the emulator's default account.
 ACCOUNT = "000000000000"
 STAGE = "dev"
-# Lambda provides only boto3. ministack needs aws-sam-translator for CloudFormation's SAM transform.
+# Functions need boto3, which Lambda's Python runtime provides. ministack needs aws-sam-translator
+# for CloudFormation's SAM transform.
 EMULATOR_PACKAGES = ("ministack", "boto3", "aws-sam-translator")
 DEPLOYABLE = ["app.py", "chalicelib", "infra", "requirements.txt"]
 

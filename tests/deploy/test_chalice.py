@@ -48,7 +48,9 @@ def deployment_error(checkout, **variables):
     return failed.stderr
 
 
-def test_one_command_prepares_a_new_stage_for_plain_chalice(aws, new_checkout, twilio, http):
+def test_one_command_prepares_a_new_stage_for_a_plain_chalice_deploy(
+    aws, new_checkout, twilio, http
+):
     new_checkout.set(TWILIO_TASKROUTER_URL=twilio.url)
     remedy = f"python -m infra prepare --stage {STAGE}\n"
     assert deployment_error(new_checkout).endswith(remedy)
@@ -65,7 +67,7 @@ def test_one_command_prepares_a_new_stage_for_plain_chalice(aws, new_checkout, t
     assert f"__pycache__/app.{sys.implementation.cache_tag}.pyc" in ZipFile(package).namelist()
 
 
-def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
+def test_plain_chalice_deploy_succeeds_only_for_a_prepared_stage(aws, make_clone, secrets, http):
     first = make_clone("first")
     put_secrets(first, secrets)
     assert deployment_error(first) == (

@@ -1,4 +1,4 @@
-"""The deploy role's policy allows the operator commands' AWS calls, and few other actions.
+"""The deploy role's policy allows the operator commands' AWS calls and few other actions.
 
 The commands run against an emulated account. Their AWS calls are recorded, including the calls that
 Chalice makes. `tests/infra/deploy_role.py` lists the other allowed actions, such as those that
@@ -49,7 +49,7 @@ _RESOURCES = {
     "sns": ("TopicArn", "{}"),
     "ssm": ("Name", "parameter{}"),
 }
-"""The parameters that identify the resource of a call, and the ARN's last part, by service."""
+"""By service: the parameters that identify a call's resource, and the last part of its ARN."""
 
 _WITHOUT_RESOURCE = {
     "cloudformation:DescribeStackResources",

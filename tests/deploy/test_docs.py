@@ -152,7 +152,8 @@ def test_every_command_on_the_aws_pages_succeeds(account, open_page):
 
     account.record_reservation()
     operations = open_page("operations.md", replacements={"WR...": RESERVATION})
-    # `workspace plan` refuses a Workspace that two stages share, so stage prod has none meanwhile.
+    # `workspace plan` refuses a Workspace that two stages share, so stage prod has no Workspace
+    # until `rules check` needs one.
     operations.before = {
         "workspace plan": lambda: account.set_workspace("prod", ""),
         "rules check --stage prod": lambda: account.set_workspace(

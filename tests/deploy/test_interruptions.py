@@ -87,7 +87,9 @@ def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout,
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 
 
-def test_removal_without_a_record_leaves_nothing_behind(aws, checkout, deployed_api_id):
+def test_removal_deletes_all_resources_even_if_chalices_record_is_missing(
+    aws, checkout, deployed_api_id
+):
     delete_record(aws, checkout)
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
@@ -107,7 +109,7 @@ def test_redeployed_stage_keeps_its_data(aws, checkout, deployed_api_id):
     assert aws.list_resources()["dashboards"] == [NAME]
 
 
-def test_stage_created_by_chalice_is_not_packaged(checkout, deployed_api_id):
+def test_package_command_refuses_a_stage_created_by_chalice(checkout, deployed_api_id):
     failed = checkout.run("package", "--stage", STAGE, "out")
 
     assert failed.returncode == 1

@@ -190,7 +190,7 @@ class Api:
         return responses
 
     async def post_events(self, session, sids, seconds):
-        """Post the events of one Reservation per callback, in TaskRouter's order."""
+        """Post the events of as many Reservations as there are callbacks, in TaskRouter's order."""
         events = ((sid, event_type) for sid in sids for event_type in EVENT_TYPES)
 
         async def post_event():
@@ -233,7 +233,7 @@ async def measure(api, twilio):
         await api.post_callbacks(
             session, reservation_sids(0x8_0000), 1 / CALLBACKS_PER_SECOND, WorkerSid=AGENT
         )
-        # The app looks up unrecorded Reservations in TaskRouter, so requests about them also wait.
+        # The app looks up unrecorded Reservations in TaskRouter, so requests about them wait, too.
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
             first = number * 0x10_0000

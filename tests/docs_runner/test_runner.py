@@ -56,7 +56,7 @@ def test_variables_functions_and_folder_carry_over_between_blocks(run):
     )
 
 
-def test_failed_command_is_reported_with_page_line_exit_code_and_output(run):
+def test_failed_command_is_reported_with_its_location_and_its_exit_code_and_output(run):
     with pytest.raises(AssertionError) as failure:
         run(("json", "{}"), ("sh", "true\n\n# A comment.\nls absent | cat"))
     assert "page.md:13: ls absent | cat\n" in str(failure.value)

@@ -60,7 +60,7 @@ def test_documented_table_matches_the_permissions() -> None:
     own_worker_sid=st.sampled_from([OWN_WORKER, None]),
     owner=st.sampled_from([OWN_WORKER, OTHER_WORKER, None]),
 )
-def test_authorize_matches_the_documented_table(
+def test_principal_is_authorized_exactly_as_documented(
     role: Role, action: Action, own_worker_sid: str | None, owner: str | None
 ) -> None:
     principal = Principal(role, worker_sid=own_worker_sid)
@@ -74,7 +74,9 @@ def test_authorize_matches_the_documented_table(
 
 
 @given(role=st.sampled_from(Role), action=st.sampled_from(Action))
-def test_confined_to_matches_the_documented_table(role: Role, action: Action) -> None:
+def test_principal_is_confined_to_its_own_worker_exactly_as_documented(
+    role: Role, action: Action
+) -> None:
     principal = Principal(role, worker_sid=OWN_WORKER)
     scope = DOCUMENTED.get((role, action))
 

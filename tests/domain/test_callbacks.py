@@ -291,7 +291,7 @@ def test_milliseconds_are_used_if_they_agree_with_the_timestamp(milliseconds: st
 @pytest.mark.parametrize(
     ("until", "milliseconds"), [(-1, 0), (0, 0), (1, 1), (998, 998), (999, 999), (1_000, 999)]
 )
-def test_event_time_without_milliseconds_is_until_clamped_to_the_second(
+def test_event_time_without_milliseconds_is_the_upper_bound_clamped_to_that_second(
     until: int, milliseconds: int
 ) -> None:
     start = 1_790_000_000_000
@@ -334,7 +334,7 @@ def test_parameter_that_is_recorded_separately_must_not_be_repeated(parser, name
 
 @PARSERS
 @pytest.mark.parametrize(("name", "value"), SIDS)
-def test_required_sid_must_have_its_format(parser, name: str, value: str) -> None:
+def test_required_sid_must_be_present_and_well_formed(parser, name: str, value: str) -> None:
     others = [pair for pair in SIDS if pair[0] != name]
     for sent in ([], [(name, "")], [(name, value + "0")], [(name, "CA" + value[2:])]):
         with pytest.raises(BadRequest, match=f"^{name} must be a .* SID: {value[:2]} followed by"):
@@ -415,7 +415,7 @@ def test_parameters_are_recorded_in_descending_order_of_importance_if_they_fit()
     assert limited.parameters == {"Small": "s", OMITTED: ["Large"]}
 
 
-def test_record_lists_the_first_ten_omitted_names_without_line_breaks() -> None:
+def test_record_lists_the_first_ten_omitted_names_with_their_line_breaks_escaped() -> None:
     sent = [(f"n\n{number:02}", "x" * MAX_RECORDED_BYTES) for number in range(11)]
     callback = parse(AssignmentCallback, *SIDS, ("TaskAttributes", "x" * MAX_RECORDED_BYTES), *sent)
     limited = callback.within_size_limit()

@@ -68,14 +68,14 @@ def make_error(error: type[AppError], message: str = "No.", **details: str) -> A
     return error(message, **causes, **details)
 
 
-def test_each_error_has_its_status_code_and_retry_after() -> None:
+def test_each_error_has_the_expected_status_and_code_and_retry_after() -> None:
     assert {
         error.__name__: (error.status, error.code, error.retry_after) for error in ERRORS
     } == EXPECTED
 
 
 @pytest.mark.parametrize("error", [e for e in ERRORS if e is not errors.InvalidSignature])
-def test_error_has_the_given_message_details_and_retry_after(error: type[AppError]) -> None:
+def test_error_has_the_given_message_and_details_and_retry_after(error: type[AppError]) -> None:
     instance = error("No.", retry_after=7, reservation_status="gone")
     assert (instance.message, str(instance), instance.retry_after) == ("No.", "No.", 7)
     assert instance.details == {"reservation_status": "gone"}
@@ -91,7 +91,9 @@ ERRORS_WITH_REASON = (
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_reason_if_any_is_the_message_without_retry_advice(error: type[AppError]) -> None:
+def test_reason_of_an_error_is_none_or_its_message_without_the_retry_advice(
+    error: type[AppError],
+) -> None:
     expected = "No response." if error in ERRORS_WITH_REASON else None
     assert make_error(error, "No response. Retry.").reason == expected
 

@@ -1,4 +1,4 @@
-"""Compiled expressions: strings in double quotes are rejected, and equal texts compare equal."""
+"""Strings in double quotes are rejected, and expressions with the same text are equal."""
 
 import pytest
 

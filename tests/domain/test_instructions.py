@@ -131,7 +131,7 @@ def test_omitted_parameter_is_not_rendered(instruction, answer, form) -> None:
         (Redirect(call_sid=CA, url=URL, accept=True), True),
     ],
 )
-def test_call_and_redirect_accept_the_reservation_only_if_accept_is_true(
+def test_instruction_accepts_the_reservation_by_definition_or_through_its_accept_parameter(
     instruction, accepts
 ) -> None:
     assert instruction.accepts is accepts
@@ -172,21 +172,23 @@ INSTRUCTION_NAMES = "defer, accept, reject, dequeue, call, redirect, conference"
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
-def test_missing_or_invalid_name_is_explained_in_a_short_error(mapping, message: str) -> None:
+def test_error_for_a_missing_or_unknown_instruction_or_parameter_name_is_short(
+    mapping, message: str
+) -> None:
     (error,) = error_messages(mapping)
     assert message in error
     assert len(error) < 200
 
 
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
-def test_timeout_of_dequeue_to_a_sip_address_is_at_most_600_seconds(to: str) -> None:
+def test_dequeue_timeout_for_a_sip_address_is_at_most_600_seconds(to: str) -> None:
     assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
     assert error_messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
         "timeout must be at most 600 if `to` is a SIP address."
     ]
 
 
-def test_timeout_of_dequeue_to_a_non_sip_address_may_be_999_seconds() -> None:
+def test_dequeue_timeout_for_a_non_sip_address_may_be_999_seconds() -> None:
     for to in ("joey", "client:joey", "+15556667777", None):
         assert Dequeue(to=to, timeout=999).timeout == 999
     sip = "sip:joey@example.com"
@@ -197,7 +199,7 @@ def test_timeout_of_dequeue_to_a_non_sip_address_may_be_999_seconds() -> None:
 
 
 @ROWS
-def test_is_valid_agrees_with_the_documented_table(row: Row) -> None:
+def test_values_are_valid_or_invalid_as_in_the_documented_table(row: Row) -> None:
     value_type = INSTRUCTION_TYPES[row.instruction].parameters()[row.name].value_type
     assert {value_type.is_valid(value) for value in row.valid_values} == {True}
     assert [value_type.is_valid(value) for value in row.invalid_values] == (

@@ -82,11 +82,11 @@ def test_parts_of_private_texts_are_removed_and_other_words_remain(
 
 
 @pytest.mark.parametrize("value", ["blue", "a.*b", "(xy)", "12.5", "cat dog"])
-def test_private_text_is_removed_regardless_of_case_and_inside_words(value: str) -> None:
+def test_private_text_is_removed_even_inside_words_and_regardless_of_case(value: str) -> None:
     assert public_text(f"No x{value.upper()}y here", [value]) == "No x…y here"
 
 
-def test_private_text_of_three_characters_is_removed_only_as_a_word() -> None:
+def test_private_text_of_three_characters_is_removed_only_as_a_whole_word() -> None:
     assert public_text("The cat sat on cats and CAT", ["cat"]) == "The … sat on cats and …"
     assert public_text("The cats sat", ["cats"]) == "The … sat"
     assert public_text("A b c", ["  ", ""]) == "A b c"

@@ -22,11 +22,11 @@ from chalicelib.domain.reservations import (
 from tests.support import NOW, sid
 
 
-def test_tables_contain_every_status() -> None:
+def test_transition_tables_contain_every_status() -> None:
     assert set(MOVES) == set(OBSERVED) == set(Status)
 
 
-def test_every_move_can_also_be_observed() -> None:
+def test_every_transition_that_can_be_requested_can_also_be_observed() -> None:
     for status, targets in MOVES.items():
         assert targets <= OBSERVED[status]
 
@@ -55,7 +55,7 @@ def test_reported_status_that_was_requested_proves_that_the_request_succeeded() 
     assert all(target in statuses for target, statuses in ACHIEVED.items())
 
 
-def test_ringing_lists_the_four_phone_instructions() -> None:
+def test_phone_instructions_are_dequeue_and_call_and_redirect_and_conference() -> None:
     assert set(RINGING) == {"dequeue", "call", "redirect", "conference"}
 
 
@@ -77,7 +77,7 @@ def sent(instruction: dict[str, object]) -> SentInstruction:
     return SentInstruction(claim_id="1", by="supervisor:ann", instruction=instruction)
 
 
-def test_tables_contain_exactly_the_expected_statuses() -> None:
+def test_status_tables_have_exactly_the_expected_contents() -> None:
     assert {
         "pending": {"accepted", "rejected"},
         "accepted": {"completed"},
@@ -102,7 +102,7 @@ def test_tables_contain_exactly_the_expected_statuses() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_new_record_may_have_any_status_but_changes_must_be_in_the_table(
+def test_new_record_may_have_any_status_but_later_changes_must_be_allowed_transitions(
     status: Status,
 ) -> None:
     assert is_allowed(status, None)
@@ -161,7 +161,7 @@ def test_answer_is_known_if_it_is_recorded_and_no_other_answer_was_withheld(
         (None, "call", True),
     ],
 )
-def test_phone_may_be_ringing_only_if_status_is_pending_and_answer_is_unknown_or_calls_a_phone(
+def test_phone_may_ring_only_for_a_pending_reservation_whose_answer_is_unknown_or_calls_a_phone(
     answer: dict[str, str] | None,
     withheld: str | None,
     status: Status,
