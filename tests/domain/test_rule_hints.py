@@ -205,7 +205,7 @@ def test_suggested_substring_test_can_be_evaluated(operator: str, value: str) ->
         ("worker.channel.voice.assigned_tasks IN [1]", "callbacks do not contain it"),
     ],
 )
-def test_membership_test_of_a_missing_fact_gets_no_correction(when: str, mistake: str) -> None:
+def test_membership_test_on_an_unavailable_name_gets_no_correction(when: str, mistake: str) -> None:
     error = error_of(when)
     assert f", and {mistake}" in error or error.endswith(f"{mistake}.")
     assert " instead of " not in error

@@ -56,7 +56,7 @@ def test_truthy_literal_as_an_operand_of_a_logical_operator_is_rejected(
         "contains(task.list || 'none', 'x')",
     ],
 )
-def test_falsy_literal_or_literal_in_an_argument_is_allowed(when: str) -> None:
+def test_falsy_literal_operand_and_literal_default_in_an_argument_are_allowed(when: str) -> None:
     Expression.compile(when, condition=True)
 
 
@@ -181,7 +181,7 @@ def test_expression_that_resembles_a_mistake_is_accepted(when: str) -> None:
         ("'x'", {}),
     ],
 )
-def test_facts_read_maps_paths_to_the_values_that_an_expression_reads(
+def test_paths_that_an_expression_reads_are_returned_with_their_values(
     expression: str, values: dict[str, object]
 ) -> None:
     assert Expression.compile(expression).facts_read(facts_of(CALLBACK)) == values

@@ -75,7 +75,7 @@ def test_error_suggests_a_replacement_for_an_operator_of_another_language(
 @pytest.mark.parametrize(
     ("text", "word", "replacement"), [("is null", "is", "== and `null`"), ("&", "&", "&&")]
 )
-def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(
+def test_error_suggests_a_replacement_for_the_is_null_operator_and_for_a_single_ampersand(
     text: str, word: str, replacement: str
 ) -> None:
     assert error_of(f"task.a {text} task.b") == f"8: write {replacement} instead of {word}."
@@ -90,10 +90,10 @@ def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(
         ("$", 'put a name that contains a dollar sign in double quotes, as in task."price$"'),
     ],
 )
-def test_misused_character_has_a_hint(character: str, hint: str) -> None:
+def test_error_for_a_misused_character_has_a_hint(character: str, hint: str) -> None:
     assert error_of(f"task.a{character}b") == f"7: {hint}."
 
 
 @pytest.mark.parametrize("character", ["%", "#", "^", ";", "€"])
-def test_other_characters_have_no_hint(character: str) -> None:
+def test_error_for_an_unsupported_symbol_has_no_hint(character: str) -> None:
     assert error_of(f"task.a{character}b") == "7."

@@ -25,12 +25,12 @@ def test_rule_without_a_condition_always_matches() -> None:
     )
 
 
-def test_matching_defer_rule_ends_the_evaluation() -> None:
+def test_matching_rule_that_defers_ends_the_evaluation() -> None:
     result = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
     assert result == RuleResult(Defer(), "rule 1")
 
 
-def test_default_is_used_if_no_rule_matches() -> None:
+def test_default_instruction_is_used_if_no_rule_matches() -> None:
     rules = make_rules({"when": "task.gold", "instruction": "reject"})
     assert replace(rules, default=Accept()).decide(CALLBACK) == RuleResult(Accept())
 
@@ -58,7 +58,7 @@ def test_default_is_used_if_no_rule_matches() -> None:
         "(task.nothing || `[]`) || contains(worker.skills || 'none', 'gold')",
     ],
 )
-def test_condition_is_true_for_the_callback(when: str) -> None:
+def test_condition_that_the_sample_callback_meets_is_true(when: str) -> None:
     assert is_true(when)
 
 
@@ -75,7 +75,7 @@ def test_condition_is_true_for_the_callback(when: str) -> None:
         "task.nothing > `1`",
     ],
 )
-def test_condition_is_false_for_the_callback(when: str) -> None:
+def test_condition_that_the_sample_callback_does_not_meet_is_false(when: str) -> None:
     assert not is_true(when)
 
 
@@ -139,7 +139,7 @@ def test_every_rule_is_evaluated_and_failures_include_their_reasons() -> None:
         ),
     ],
 )
-def test_evaluation_names_the_parameter_that_cannot_be_read(
+def test_evaluation_names_the_callback_parameter_that_cannot_be_read(
     parameter: str, attributes: str, reason: str
 ) -> None:
     rules = make_rules({"when": "task.vip", "instruction": "accept"})

@@ -114,7 +114,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("correction", "mistake"), MISTAKES)
-def test_documented_correction_is_valid_and_mistake_is_rejected(correction, mistake) -> None:
+def test_documented_mistake_is_rejected_and_its_correction_is_valid(correction, mistake) -> None:
     rule = {"name": "a rule", "instruction": "accept"}
     assert parse_rules({"rule": [{**rule, "when": correction}]})
     with pytest.raises(InvalidRules):

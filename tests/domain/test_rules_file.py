@@ -46,7 +46,7 @@ def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("name", ["defer", "accept", "reject", "dequeue", "conference"])
-def test_unreadable_key_may_be_any_instruction_that_needs_no_parameters(
+def test_answer_to_unreadable_callbacks_may_be_any_instruction_that_needs_no_parameters(
     tmp_path: Path, name: str
 ) -> None:
     file = tmp_path / "rules.toml"
@@ -55,7 +55,7 @@ def test_unreadable_key_may_be_any_instruction_that_needs_no_parameters(
     assert (rules.unreadable.name, rules.default) == (name, Accept())
 
 
-def test_unreadable_key_defaults_to_defer(tmp_path: Path) -> None:
+def test_default_answer_to_unreadable_callbacks_is_defer(tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
     file.write_text("")
     assert rules_file.load(file, default=Accept()).unreadable == Defer()

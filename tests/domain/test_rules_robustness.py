@@ -225,7 +225,7 @@ def test_failing_rule_is_reported_once_with_all_failed_parameters() -> None:
     assert result == RuleResult(Defer(), None, ("rule 1: from, url",))
 
 
-def test_timeout_limit_for_sip_also_applies_if_to_is_a_reference() -> None:
+def test_timeout_limit_for_sip_also_applies_if_the_to_parameter_is_a_reference() -> None:
     result = decide(
         {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
     )

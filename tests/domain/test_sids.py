@@ -1,4 +1,4 @@
-"""A SID is a prefix and 32 hexadecimal digits; an error message names the kind of resource."""
+"""A SID is a prefix and 32 hexadecimal digits; error messages name the kind of resource."""
 
 import pytest
 
@@ -41,7 +41,7 @@ DIGITS = "0" * 32
 
 
 @pytest.mark.parametrize("prefix", KINDS)
-def test_other_values_are_not_sids(prefix: str) -> None:
+def test_malformed_sid_is_rejected(prefix: str) -> None:
     digits = ["", "0" * 31, "0" * 33, "0" * 31 + "g", DIGITS + "\n", "\u0660" * 32]
     texts = [*(prefix + text for text in digits), prefix.lower() + DIGITS, "XX" + DIGITS]
     for value in (*texts, None, 5, [prefix + DIGITS]):

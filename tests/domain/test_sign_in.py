@@ -46,7 +46,7 @@ def policy(**overrides: object) -> SignInPolicy:
 
 
 @given(st.lists(URL_PARTS, max_size=6).map("".join) | st.text(max_size=30))
-def test_accepted_return_to_is_the_console_page_without_a_fragment(text: str) -> None:
+def test_only_the_console_page_without_a_fragment_is_accepted_as_the_return_page(text: str) -> None:
     try:
         page = checked_return_to(text)
     except BadRequest:
@@ -60,7 +60,7 @@ def test_accepted_return_to_is_the_console_page_without_a_fragment(text: str) ->
 @pytest.mark.parametrize(
     "page", ["console/", "console/?a", "console/?a=B1-_.~&c=", "console/?" + "a" * 200]
 )
-def test_console_with_a_query_is_accepted(page: str) -> None:
+def test_console_page_with_a_query_is_accepted_as_the_return_page(page: str) -> None:
     assert checked_return_to(page) == page
 
 
@@ -95,7 +95,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
-def test_highest_role_among_the_claim_values_is_found(groups: object, everyone: bool) -> None:  # noqa: FBT001
+def test_highest_role_that_the_claim_values_map_to_is_found(groups: object, everyone: bool) -> None:  # noqa: FBT001
     roles = {"supers": Role.SUPERVISOR, "agents": Role.WORKER}
     if everyone:
         roles["*"] = Role.WORKER
@@ -115,7 +115,7 @@ def test_lifetime_is_shortened_by_at_most_a_tenth(seconds: int, data: st.DataObj
     assert 0.9 * seconds <= lifetime <= seconds
 
 
-def test_lifetime_can_be_shortened_by_a_tenth_or_not_at_all() -> None:
+def test_shortest_lifetime_is_nine_tenths_of_the_longest() -> None:
     assert spread_lifetime(3600, lambda end: end - 1) == 3240
     assert spread_lifetime(3600, lambda _: 0) == 3600
 

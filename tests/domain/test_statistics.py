@@ -81,7 +81,7 @@ def test_each_final_hour_is_counted_again_within_22_sweeps() -> None:
         ({"completed": 1, "wrapping": 1}, 9 * HOUR_MS, False),
     ],
 )
-def test_hour_is_final_if_a_count_an_hour_after_its_end_finds_no_open_reservations(
+def test_hour_is_final_if_a_count_at_least_an_hour_after_its_end_finds_no_open_reservations(
     by_status: dict[str, int], age: int, *, is_final: bool
 ) -> None:
     assert HourCount(CURRENT, CURRENT + age, by_status, is_complete=True).is_final is is_final

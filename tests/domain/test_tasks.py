@@ -61,7 +61,7 @@ def test_task_without_the_requested_attributes_does_not_match(attributes: str | 
         ({"priority": 5}, True),
     ],
 )
-def test_requested_workflow_timeout_and_channel_must_match(
+def test_every_requested_parameter_except_the_priority_must_match(
     request_changes: dict[str, object], *, expected: bool
 ) -> None:
     """A Workflow may change the priority, so the priority is not compared."""
@@ -87,7 +87,7 @@ def test_every_parameter_of_a_new_task_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["priority", "timeout", "task_channel"])
-def test_parameter_without_a_value_has_the_default(name: str) -> None:
+def test_parameter_with_a_null_value_gets_its_default(name: str) -> None:
     assert parse(**{name: None}) == parse()
 
 

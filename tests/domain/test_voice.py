@@ -121,7 +121,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_any_value_is_parsed_or_rejected_with_value_error(value: object) -> None:
+def test_any_json_value_is_parsed_as_a_menu_or_raises_value_error(value: object) -> None:
     try:
         menu = Menu.parse(json.dumps(value))
     except ValueError:
@@ -133,7 +133,7 @@ def parse_entry(**changes: object) -> Language:
     return Menu.parse(json.dumps([EN | changes])).default
 
 
-def test_entry_has_every_value_and_defaults_for_optional_values() -> None:
+def test_parsed_entry_has_its_values_and_the_defaults_of_omitted_keys() -> None:
     assert parse_entry() == Language("2", "en", "Two.", sorry="", voice=None, default=True)
     assert parse_entry(sorry="Sorry.", voice="Polly.Joanna") == Language(
         "2", "en", "Two.", sorry="Sorry.", voice="Polly.Joanna", default=True
@@ -179,7 +179,7 @@ def test_invalid_language_code_is_rejected(language: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["say", "sorry", "voice"])
-def test_text_must_have_1_to_1000_characters(name: str) -> None:
+def test_spoken_text_or_voice_name_must_have_1_to_1000_characters(name: str) -> None:
     for text in ("x", "x" * 1_000):
         assert getattr(parse_entry(**{name: text}), name) == text
     for value in ("", " \u00a0", "x" * 1_001, None, 5):
@@ -191,7 +191,9 @@ def test_text_must_have_1_to_1000_characters(name: str) -> None:
 @pytest.mark.parametrize(
     "character", [*"\x00\t\n\r\x1f\x7f\x80\x85\x9f\u2028\u2029\ufffe\uffff"], ids=ascii
 )
-def test_text_must_not_contain_control_characters(name: str, character: str) -> None:
+def test_spoken_text_or_voice_name_must_not_contain_control_characters(
+    name: str, character: str
+) -> None:
     message = f"^must not contain control characters or line breaks in {name} "
     with pytest.raises(ValueError, match=message):
         parse_entry(**{name: f"a{character}b"})
@@ -264,7 +266,7 @@ def test_call_sid_is_required(call: list[tuple[str, str]]) -> None:
         *[(result, False) for result in ("", "hangup", "bridged", "redirected", "LEAVE")],
     ],
 )
-def test_call_is_unanswered_if_the_queue_result_is_a_failure_or_leave(
+def test_call_is_unanswered_if_its_queue_result_is_a_failure_or_the_value_leave(
     result: str, *, is_unanswered: bool
 ) -> None:
     assert read_request(*REQUEST, ("QueueResult", result)).is_unanswered is is_unanswered

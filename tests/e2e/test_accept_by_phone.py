@@ -54,7 +54,7 @@ def count_instructions(control, reservation_sid):
 
 
 @pytest.mark.parametrize("name", ["dequeue", "conference"])
-def test_accept_with_instruction_connects_the_call_and_accepts_the_reservation(
+def test_accept_request_with_an_instruction_connects_the_call_and_accepts_the_reservation(
     live, control, place_call, name
 ):
     call, sid = place_call()
@@ -72,7 +72,9 @@ def test_accept_with_instruction_connects_the_call_and_accepts_the_reservation(
     assert accept(live, sid, instruction).status == 200
 
 
-def test_plain_accept_succeeds_after_a_call_instruction_without_accept(live, control, place_call):
+def test_accept_request_succeeds_after_a_call_instruction_that_left_the_reservation_pending(
+    live, control, place_call
+):
     _, sid = place_call()
     url = f"{live.definition.api_url}/incoming_call"  # Any TwiML document works here.
     instruction = {"instruction": "call", "from": NUMBER, "url": url}
@@ -86,7 +88,9 @@ def test_plain_accept_succeeds_after_a_call_instruction_without_accept(live, con
     assert (response.status, response.body["reservation_status"]) == (200, "accepted")
 
 
-def test_redirect_with_accept_is_sent_once_and_changes_the_status(live, control, place_call):
+def test_redirect_instruction_that_accepts_is_sent_once_and_changes_the_status(
+    live, control, place_call
+):
     call, sid = place_call()
     url = f"{live.definition.api_url}/incoming_call"
     instruction = {"instruction": "redirect", "call_sid": call["sid"], "url": url, "accept": True}
@@ -96,7 +100,7 @@ def test_redirect_with_accept_is_sent_once_and_changes_the_status(live, control,
     assert count_instructions(control, sid) == 1
 
 
-def test_accept_repeated_while_the_phone_rings_sends_no_second_instruction(
+def test_accept_request_repeated_while_the_phone_rings_sends_no_second_instruction(
     live, control, place_call
 ):
     call, sid = place_call(worker_answers=False)

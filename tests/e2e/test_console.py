@@ -58,7 +58,7 @@ def create_task(live, **attributes):
     assert live.app.post("/create-task", body).status == 201
 
 
-def test_worker_becomes_available_accepts_and_completes(live, open_console):
+def test_available_worker_accepts_an_offer_and_completes_the_task(live, open_console):
     page = open_console()
     expect(page.get_by_text("You are Offline, so TaskRouter offers you no Tasks.")).to_be_visible()
     # If two changes of the Activity occur in the same second, the change that is recorded last may
@@ -79,7 +79,9 @@ def test_worker_becomes_available_accepts_and_completes(live, open_console):
     expect(ended_rows(page).first).to_contain_text("Completed")
 
 
-def test_worker_rejects_with_an_activity_by_keyboard(live, open_console):
+def test_worker_rejects_an_offer_with_the_keyboard_and_gets_the_selected_activity(
+    live, open_console
+):
     reservation = live.create_pending_reservation()
     page = open_console()
     expect(rows(page)).to_have_count(1)

@@ -83,7 +83,7 @@ def test_timeline_shows_the_whole_lifecycle_and_agrees_with_taskrouter(live, ope
         ("timeout", "Timed out"),
     ],
 )
-def test_each_ending_is_shown_and_agrees_with_taskrouter(
+def test_each_ending_of_an_offer_is_shown_and_agrees_with_taskrouter(
     live, open_console, control, ending, words
 ):
     reservation = live.create_pending_reservation()
@@ -166,7 +166,9 @@ def test_signature_is_verified_again_and_the_callback_is_sent_again(live, open_c
     assert rows.filter(has_text="reservation.created").count() >= 1
 
 
-def test_refused_callback_is_listed_in_the_log_with_the_checked_url(live, open_console):
+def test_refused_callback_is_listed_in_the_log_with_the_url_used_for_verification(
+    live, open_console
+):
     form = {"ReservationSid": sid("WR"), "TaskSid": sid("WT"), "WorkerSid": sid("WK")}
     url = f"{live.definition.api_url}/assignment_callback"
     response = requests.post(url, data=form, headers={"X-Twilio-Signature": "x" * 28}, timeout=30)
@@ -182,7 +184,7 @@ def test_refused_callback_is_listed_in_the_log_with_the_checked_url(live, open_c
     expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
 
 
-def test_worker_gets_403_for_the_log_and_for_signatures(live, open_console):
+def test_worker_gets_403_for_the_callback_log_and_for_signature_checks(live, open_console):
     page = open_console()
     page.evaluate("location.hash = '#/callbacks'")
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()

@@ -173,12 +173,12 @@ def test_expired_session_without_a_provider_login_asks_the_user_to_sign_in(page,
     token_of(page, center)
 
 
-def test_supervisor_signs_in_by_group(page, center):
+def test_member_of_the_supervisor_group_signs_in_as_a_supervisor(page, center):
     sign_in(page, center, "sofia")
     assert grant_of(token_of(page, center))["role"] == "supervisor"
 
 
-def test_silent_sign_in_from_a_new_browser_fails_without_a_login(page, center):
+def test_silent_sign_in_fails_in_a_browser_that_is_not_logged_in_at_the_provider(page, center):
     page.goto(f"{center.url}/console/sign-in?silent=1")
     expect_failure(page, center, "login_required")
 
@@ -216,7 +216,9 @@ def test_canceled_sign_in_is_reported_on_the_page(page, center):
     expect_failure(page, center, "access_denied")
 
 
-def test_authorization_response_is_accepted_only_once_and_in_the_same_browser(page, center):
+def test_authorization_response_is_accepted_only_once_and_only_where_the_sign_in_began(
+    page, center
+):
     start_sign_in(page, center, "alice")
     with page.expect_request(f"{center.callback}**") as request:
         page.click("[type=submit]")

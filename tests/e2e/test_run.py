@@ -141,7 +141,7 @@ MAKE = ["make", "-o", ".venv/.requirements-run"]
 
 @pytest.mark.parametrize("target", ["run", "services"])
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
-def test_sigterm_to_make_ends_all_programs(target, send, tmp_path):
+def test_all_programs_end_when_make_receives_sigterm(target, send, tmp_path):
     environ = bare_environ()
     make = supervisor.start("make", [*MAKE, target], environ, tmp_path)
     assert eventually(lambda: READY_TEXT in make.output(), within=STARTUP_SECONDS)

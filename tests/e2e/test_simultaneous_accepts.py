@@ -15,7 +15,7 @@ CLIENTS = 50
 
 
 def request_arguments(number, task_sid):
-    """Return arguments with a form, JSON or no body, depending on the client's number."""
+    """Return arguments for a form, a JSON body or no body, depending on the client's number."""
     return [
         {"data": {"task_sid": task_sid}},
         {"json": {"task_sid": task_sid}},

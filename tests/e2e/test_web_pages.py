@@ -24,8 +24,8 @@ LOCAL_NETWORK_ACCESS = (
     "LocalNetworkAccessChecks",
     "LocalNetworkAccessChecksWebSockets",
 )
-"""New versions of Chromium ask the user before a page may access this machine. Other browsers and
-older versions do not, so the tests disable these features."""
+"""Features of new versions of Chromium, which ask the user before a page may access this machine.
+Other browsers and older versions do not ask, so the tests disable the features."""
 
 ATTACK = Path(__file__).with_name("attack.js").read_text(encoding="utf-8")
 CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"

@@ -63,8 +63,8 @@ def serve_app(host, faults):
             """Ignore errors in request handlers, such as connections closed by clients."""
 
     with Client(app, stage_name="tests") as client, Server((host, 0), Handler) as server:
-        # For each request, Chalice replaces os.environ with a copy. Requests in this server's
-        # threads would undo the changes that a test makes to os.environ in its own thread.
+        # Chalice's test client replaces os.environ with a copy during each request. Requests in
+        # this server's threads would undo the changes that a test makes to os.environ meanwhile.
         client.http._patched_env_vars = lambda _: nullcontext()
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://{host}:{server.server_port}"

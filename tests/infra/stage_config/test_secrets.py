@@ -102,7 +102,7 @@ def test_url_with_credentials_is_refused_and_not_printed(set_variables, name, va
 
 
 @pytest.mark.parametrize("value", [HEX, API_KEY_SECRET, f"{HEX},{API_KEY_SECRET}", f"open,{HEX}"])
-def test_secret_path_is_not_mistaken_for_another_secret(set_variables, value):
+def test_callback_path_secret_is_not_mistaken_for_another_secret(set_variables, value):
     set_variables(CALLBACK_PATH_SECRETS=value)
 
     if set_variables.owner:
@@ -134,7 +134,7 @@ SECRET_NAMES = [
 
 @pytest.mark.parametrize("value", ["x", "", 5, None])
 @pytest.mark.parametrize("name", SECRET_NAMES)
-def test_secret_name_is_refused_with_any_value(set_variables, name, value):
+def test_variable_named_like_a_secret_is_refused_with_any_value(set_variables, name, value):
     set_variables(**{name: value})
 
     assert error_message() == (
@@ -144,7 +144,7 @@ def test_secret_name_is_refused_with_any_value(set_variables, name, value):
 
 
 @pytest.mark.parametrize("name", [*SECRET_NAMES, "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID"])
-def test_key_with_a_secret_name_is_refused(config, name):
+def test_key_named_like_a_secret_is_refused(config, name):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"][name] = "x"
     config.write_text(json.dumps(declared))
@@ -237,14 +237,14 @@ def test_variable_with_the_location_of_a_secret_is_accepted(set_variables, name)
 
 
 @given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
-def test_secret_names_are_not_suggested(name):
+def test_names_of_secrets_are_not_suggested(name):
     assume(name not in secret_strings.SETTINGS)
     problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
 
     assert not any(f"Did you mean {secret}" in problem for secret in secret_strings.IN_PARAMETER)
 
 
-def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):
+def test_error_for_a_misspelled_setting_that_contains_secrets_omits_its_value(set_variables):
     set_variables(CALLBACK_PATH_SECRET=HEX)
 
     message = error_message()

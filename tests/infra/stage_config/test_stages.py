@@ -10,7 +10,7 @@ from tests.infra.stage_config.committed import COMMITTED
 
 
 @pytest.mark.usefixtures("config")
-def test_shell_overrides_stage_and_stage_overrides_project():
+def test_shell_variables_override_stage_variables_and_those_override_project_variables():
     assert stage_config.environment("prod", {}) == {
         "RETENTION_DAYS": "20",
         "LOG_LEVEL": "DEBUG",

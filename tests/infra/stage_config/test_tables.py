@@ -20,7 +20,7 @@ PROD_RESERVATIONS = "taskrouter-callbacks-prod-reservations"
         ("RESERVATIONS_TABLE", "taskrouter-callbacks-prod-state", "STATE_TABLE"),
     ],
 )
-def test_table_of_another_stage_is_refused_in_one_sentence(config, name, table, other_name):
+def test_table_of_another_stage_is_refused(config, name, table, other_name):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"]["environment_variables"][name] = table
     config.write_text(json.dumps(declared))
@@ -35,7 +35,7 @@ def test_table_of_another_stage_is_refused_in_one_sentence(config, name, table, 
         assert str(error.value) == message.format(f"Stage {stage}", *names)
 
 
-def test_table_at_the_top_level_is_refused_because_all_stages_would_use_it(config):
+def test_table_name_at_the_top_level_is_refused_because_all_stages_would_use_the_table(config):
     declared = json.loads(COMMITTED) | {"environment_variables": {"STATE_TABLE": "state"}}
     for stage in declared["stages"].values():
         stage["environment_variables"].pop("STATE_TABLE", None)
