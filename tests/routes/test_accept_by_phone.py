@@ -434,7 +434,7 @@ def fail(*_arguments: object, **_options: object) -> None:
     raise StoreUnavailable("DynamoDB did not respond in time. Retry.")
 
 
-def test_instruction_is_refused_after_a_fallback_that_was_not_recorded(
+def test_instruction_is_refused_if_the_fallback_could_not_record_its_answer(
     call_rule: None, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = api.taskrouter.add()

@@ -214,7 +214,7 @@ def test_failure_of_taskrouter_changes_nothing(
         (None, "TaskRouterUnavailable"),
     ],
 )
-def test_failed_request_to_taskrouter_determines_the_error_code(
+def test_error_code_depends_on_the_cause_of_the_failed_taskrouter_request(
     api: Api, reply: bytes | None, code: str
 ) -> None:
     def serve(peer: Peer) -> None:

@@ -19,7 +19,7 @@ DAY = 86_400_000
 
 @pytest.fixture(autouse=True)
 def current_time(api: Api) -> None:
-    """Set the API's clock to a minute after the system clock, which dates the log lines."""
+    """Set the API's clock a minute ahead of the system time, which the log lines contain."""
     api.clock.now = time.time_ns() // 1_000_000 + 60_000
 
 
@@ -177,7 +177,7 @@ def test_filters_select_by_sid_route_and_status(api: Api) -> None:
     assert routes(reservation_sid=sid("WR")) == []
 
 
-def test_since_and_until_limit_the_searched_period(api: Api) -> None:
+def test_since_and_until_parameters_limit_the_searched_period(api: Api) -> None:
     api.post_callback(api.callback_parameters())
     (callback,) = find(api)
     at = str(callback["at"])
@@ -271,7 +271,7 @@ def test_well_formed_cursor_is_accepted(api: Api, cursor: str) -> None:
     assert find(api, cursor=cursor) == []
 
 
-def test_smallest_and_largest_numbers_are_accepted(api: Api) -> None:
+def test_smallest_and_largest_limit_and_status_are_accepted(api: Api) -> None:
     for parameter in ("limit=1", "limit=100", "status=100", "status=599"):
         assert api.call("GET", f"/callbacks?{parameter}").status_code == 200
 
@@ -316,7 +316,9 @@ def test_parameters_become_the_filter_pattern_and_the_start_time(
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
 
 
-def test_backward_search_starts_at_until(api: Api, cloudwatch: FakeLogs) -> None:
+def test_backward_search_starts_at_the_time_in_the_until_parameter(
+    api: Api, cloudwatch: FakeLogs
+) -> None:
     end = api.clock.now - DAY
     for at in (end, end + 1):
         cloudwatch.add(at)
@@ -324,7 +326,9 @@ def test_backward_search_starts_at_until(api: Api, cloudwatch: FakeLogs) -> None
     assert cloudwatch.requests[0]["endTime"] == end
 
 
-def test_throttled_search_gets_503_with_retry_after(api: Api, cloudwatch: FakeLogs) -> None:
+def test_throttled_search_gets_503_with_a_retry_after_header(
+    api: Api, cloudwatch: FakeLogs
+) -> None:
     cloudwatch.before_response = lambda _: (400, b'{"__type": "ThrottlingException"}')
 
     response = api.call("GET", "/callbacks")
@@ -341,7 +345,9 @@ def test_throttled_search_gets_503_with_retry_after(api: Api, cloudwatch: FakeLo
     assert line["reason"] == response.json_body["Message"].removesuffix(" Retry.")
 
 
-def test_missing_permission_gets_503_without_retry_after(api: Api, cloudwatch: FakeLogs) -> None:
+def test_missing_permission_gets_503_without_a_retry_after_header(
+    api: Api, cloudwatch: FakeLogs
+) -> None:
     cloudwatch.before_response = lambda _: (400, b'{"__type": "AccessDeniedException"}')
     response = api.call("GET", "/callbacks")
     assert response.status_code == 503

@@ -87,7 +87,7 @@ def test_get_request_changes_nothing_unless_tutorial_routes_are_enabled(
 @pytest.mark.parametrize(
     "source", ["json", "json with attributes as string", "form", "query", "curl -d"]
 )
-def test_parameters_are_read_from_query_form_or_json(api: Api, source: str) -> None:
+def test_parameters_are_read_from_a_query_a_form_or_json(api: Api, source: str) -> None:
     attributes = {"selected_language": "en", "name": "Zoë"}
     text = json.dumps(attributes, ensure_ascii=False)
     match source:

@@ -243,7 +243,7 @@ def test_signature_made_with_a_shared_key_is_checked_with_that_key(api: Api) -> 
         ("?" + "n" * 16 + "=1", "?***=***"),
     ],
 )
-def test_signature_covers_the_query_string_which_is_masked(
+def test_signature_covers_the_query_string_which_is_masked_in_the_response(
     api: Api, query: str, shown: str
 ) -> None:
     parameters = api.callback_parameters()

@@ -112,7 +112,7 @@ def test_fallback_repeats_the_first_answer(
     assert response.body == first.body == b'{"instruction":"accept"}'
 
 
-def test_fallback_answers_without_dynamodb_and_logs_unrecorded_reservation(
+def test_fallback_answers_without_dynamodb_and_logs_the_unrecorded_reservation(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     class UnreachableClient:

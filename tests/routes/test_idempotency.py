@@ -207,7 +207,7 @@ def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
     assert create(api, "key-3").status_code == 201
 
 
-def test_retry_after_is_rounded_up_to_the_end_of_the_lease(api: Api) -> None:
+def test_retry_after_header_is_rounded_up_to_the_end_of_the_lease(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
     create(api)
@@ -244,7 +244,7 @@ def test_request_can_be_retried_when_the_retry_after_time_has_passed(
 
 
 @pytest.mark.parametrize("method", ["expire_lease", "release"])
-def test_retry_after_is_the_remaining_lease_if_the_lease_cannot_be_ended(
+def test_retry_after_header_is_the_remaining_lease_if_the_lease_cannot_be_ended(
     api: Api, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
@@ -540,7 +540,7 @@ def test_no_task_is_created_for_a_key_that_an_earlier_version_stored_without_a_r
     assert api.taskrouter.calls == {"create": 1}
 
 
-def test_key_stored_by_an_earlier_version_with_a_different_body_is_ignored(api: Api) -> None:
+def test_key_that_an_earlier_version_stored_for_a_different_body_is_ignored(api: Api) -> None:
     created = CreatedTask("WT" + "1" * 32, "{}", "pending", None, None, 3)
     store_old_record(api, answer=asdict(created), fingerprint="another")
 

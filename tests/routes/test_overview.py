@@ -292,7 +292,7 @@ def test_changed_overview_is_sent_with_a_different_tag(api: Api) -> None:
         ("{}x", 200),
     ],
 )
-def test_if_none_match_determines_whether_the_overview_is_sent(
+def test_if_none_match_header_determines_whether_the_overview_is_sent(
     api: Api, template: str, status: int
 ) -> None:
     tag = get(api).headers["ETag"]
@@ -467,7 +467,7 @@ def test_console_with_an_unchanged_overview_gets_401_after_the_token_expires(api
     assert response.status_code == 401
 
 
-def test_title_attributes_come_from_a_setting(
+def test_overview_contains_the_configured_title_attributes(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     environ["CONSOLE_TITLE_ATTRIBUTES"] = "subject, customer,"

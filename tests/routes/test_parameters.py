@@ -66,7 +66,7 @@ def test_parameters_of_every_route_that_needs_a_token_are_listed() -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "source"), SOURCES)
-def test_unknown_parameter_is_rejected_in_query_form_and_json(
+def test_unknown_parameter_is_rejected_in_a_query_a_form_or_json(
     api: Api, method: str, path: str, source: str
 ) -> None:
     response = send(api, method, path, source, {"color": "red"})
@@ -228,7 +228,7 @@ def test_misspelled_parameter_in_a_body_with_an_instruction_is_rejected_with_a_s
         ("redirect", "CallUrl", "url"),
     ],
 )
-def test_rest_name_of_another_instructions_parameter_is_rejected_with_a_suggestion(
+def test_rest_api_name_from_another_instruction_is_rejected_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, name: "x"}
@@ -312,7 +312,7 @@ INSTRUCTION_PARAMETERS = [
 
 
 @pytest.mark.parametrize(("instruction", "name", "rest_name"), INSTRUCTION_PARAMETERS)
-def test_rest_name_of_an_instructions_parameter_is_rejected_with_a_suggestion(
+def test_rest_api_name_of_an_instruction_parameter_is_rejected_with_a_suggestion(
     api: Api, instruction: str, name: str, rest_name: str
 ) -> None:
     body = {"instruction": instruction, rest_name: "x"}

@@ -93,7 +93,7 @@ def test_unknown_outcome_is_logged_with_its_reason(
     assert simulated_api.lines()[-1]["reason"] == "TaskRouter failed (HTTP 500, error 20500)."
 
 
-def test_retry_after_from_taskrouter_is_returned_to_the_caller(
+def test_retry_after_header_from_taskrouter_is_returned_to_the_caller(
     simulated_api: Api, taskrouter: TaskRouter
 ) -> None:
     taskrouter.fault("request", "error", method="POST", status=429, retry_after=17, times=2)
@@ -105,7 +105,9 @@ def test_retry_after_from_taskrouter_is_returned_to_the_caller(
 
 
 @pytest.mark.parametrize("verb", ["accept", "reject"])
-def test_retry_after_of_a_decision_is_the_time_left_on_its_claim(api: Api, verb: str) -> None:
+def test_retry_after_header_of_a_decision_is_the_time_left_on_its_claim(
+    api: Api, verb: str
+) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/{verb}"
     api.taskrouter.fail_before["update"] = [TaskRouterUnavailable("connection lost")]
@@ -141,7 +143,7 @@ def test_decision_can_be_retried_when_the_claim_and_taskrouter_allow_it(
     assert api.call("POST", path).status_code == 200
 
 
-def test_retry_after_is_the_time_left_on_the_claim_if_a_refused_request_cannot_be_verified(
+def test_retry_after_header_is_the_time_left_on_the_claim_if_a_refused_request_cannot_be_verified(
     api: Api,
 ) -> None:
     remote = reserve(api)
@@ -152,7 +154,9 @@ def test_retry_after_is_the_time_left_on_the_claim_if_a_refused_request_cannot_b
     assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
-def test_retry_after_is_the_time_left_on_the_claim_if_a_404_cannot_be_verified(api: Api) -> None:
+def test_retry_after_header_is_the_time_left_on_the_claim_if_a_404_cannot_be_verified(
+    api: Api,
+) -> None:
     remote = reserve(api)
     api.taskrouter.remove(remote.reservation_sid)
     api.taskrouter.workspace_error = TaskRouterUnavailable("connection lost")

@@ -101,7 +101,7 @@ def test_time_without_an_offset_is_in_utc(api: Api) -> None:
     ]
 
 
-def test_reservations_older_than_a_day_are_listed_with_since_or_status_but_not_by_default(
+def test_reservations_older_than_a_day_are_listed_only_if_the_query_contains_since_or_status(
     api: Api,
 ) -> None:
     remote = reserve(api)
@@ -144,7 +144,7 @@ def test_reservation_claimed_between_pages_is_not_skipped(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "status=rejected&", "worker"])
-def test_cursor_older_than_since_ends_the_list(api: Api, query: str) -> None:
+def test_cursor_older_than_the_since_parameter_ends_the_list(api: Api, query: str) -> None:
     worker_sid = sid("WK")
     for _ in range(3):
         reserve(api, worker_sid=worker_sid)

@@ -375,7 +375,9 @@ def test_url_parts_that_may_be_secrets_are_not_logged(url: str, shown: str) -> N
 @pytest.mark.parametrize(
     ("limit", "status"), [("1", 200), ("100", 200), ("0", 400), ("101", 400), ("01", 400)]
 )
-def test_limit_is_a_whole_number_from_1_to_100(api: Api, limit: str, status: int) -> None:
+def test_limit_parameter_must_be_a_whole_number_from_1_to_100(
+    api: Api, limit: str, status: int
+) -> None:
     assert api.call("GET", f"/reservations?limit={limit}").status_code == status
 
 
@@ -393,7 +395,9 @@ def test_limit_is_a_whole_number_from_1_to_100(api: Api, limit: str, status: int
         ("9999-12-31T23:59:59-23:59", 0),
     ],
 )
-def test_since_is_in_utc_unless_it_has_an_offset(api: Api, since: str, count: int) -> None:
+def test_since_parameter_is_in_utc_unless_it_has_an_offset(
+    api: Api, since: str, count: int
+) -> None:
     reserve(api)
     page = api.call("GET", f"/reservations?since={since}").json_body
     assert len(page["reservations"]) == count

@@ -184,7 +184,9 @@ def test_missing_attributes_are_not_counted_as_unreadable(rules: Path, api: Api)
         assert "UnreadableCallback" not in api.lines()[-1]
 
 
-def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api: Api) -> None:
+def test_repeated_callback_gets_the_first_answer_even_if_the_rules_have_changed(
+    rules: Path, api: Api
+) -> None:
     parameters = callback_parameters(api, vip=True)
     first = api.post_callback(parameters).json_body
     rules.write_text("")
@@ -221,7 +223,9 @@ def test_fallback_applies_the_rules_without_dynamodb(rules: Path, api: Api) -> N
     assert (line["rule"], line["UnrecordedReservation"]) == ("VIPs at once", 1)
 
 
-def test_acceptance_by_dequeue_is_attributed_to_the_instruction(rules: Path, api: Api) -> None:
+def test_accepted_event_after_a_dequeue_instruction_is_attributed_to_the_instruction(
+    rules: Path, api: Api
+) -> None:
     parameters = callback_parameters(api, language="es", to="+15556667777")
     api.post_callback(parameters)
     event = {**parameters, "EventType": "reservation.accepted"}
@@ -235,7 +239,7 @@ def test_acceptance_by_dequeue_is_attributed_to_the_instruction(rules: Path, api
 
 
 @pytest.mark.parametrize("instruction", ["defer", "accept"])
-def test_invalid_rules_file_is_logged_and_assignment_instruction_is_used(
+def test_invalid_rules_file_is_logged_and_the_assignment_instruction_setting_is_used(
     instruction: str, rules: Path, environ, request
 ) -> None:
     rules.write_text('[[rule]]\nname = "one"\ninstruction = "dance"\n')

@@ -207,7 +207,7 @@ def test_log_does_not_contain_secret_path_segments(
         ("", b"a" * (128 * 1024 + 1), (413, None)),
     ],
 )
-def test_size_and_header_are_checked_before_the_form(
+def test_body_size_and_signature_header_are_checked_before_the_form(
     api: Api, path: str, signature: str, body: bytes, expected: tuple[int, str | None]
 ) -> None:
     headers = {"Content-Type": FORM, **({"X-Twilio-Signature": signature} if signature else {})}

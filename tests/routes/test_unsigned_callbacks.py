@@ -88,7 +88,7 @@ def test_request_rejected_before_signature_verification_calls_no_dependency(
     [FORGED, {"X-Twilio-Signature": "A" * 44, **SHARED_KEY}],
 )
 @pytest.mark.parametrize("query", ["", QUERY])
-def test_forged_requests_read_only_the_secrets_and_only_once_per_minute(
+def test_forged_requests_cause_only_one_call_per_minute_to_read_the_secrets(
     api: Api, ssm: Ssm, route: str, headers: dict[str, str], query: str
 ) -> None:
     body = urlencode(api.callback_parameters()).encode()
@@ -109,7 +109,7 @@ def test_signed_request_calls_dynamodb(api: Api) -> None:
     ("query", "digests"),
     [("", 20), ("?tenant=acme", 40), (QUERY, 48 * 2 + 40), ("?" + "&".join("abcd"), 140)],
 )
-def test_forged_request_causes_a_limited_number_of_digests_and_reads_the_form_once(
+def test_forged_request_costs_a_limited_number_of_digests_and_one_read_of_the_form(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str, digests: int
 ) -> None:
     texts: list[bytes] = []

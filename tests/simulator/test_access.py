@@ -63,11 +63,13 @@ def test_request_from_portal_page_is_accepted(taskrouter):
         ("taskrouter.internal:8002", 403),
     ],
 )
-def test_rest_accepts_only_ip_addresses_and_names_without_dots(taskrouter, host, status):
+def test_rest_api_accepts_a_host_only_if_it_is_an_ip_address_or_has_no_dot(
+    taskrouter, host, status
+):
     assert post_task(taskrouter, {"Host": host}) == status
 
 
-def test_allowed_hosts_setting_accepts_name_with_dot():
+def test_host_with_a_dot_is_accepted_if_the_allowed_hosts_setting_contains_it():
     with running(allowed_hosts="other.internal, taskrouter.internal") as taskrouter:
         assert post_task(taskrouter, {"Host": "TaskRouter.internal:8002"}) == 201
         assert post_task(taskrouter, {"Host": "evil.example"}) == 403

@@ -148,7 +148,7 @@ def accept_or_reject(simulation, operation):
 
 
 def is_waiting(simulation, task):
-    """Return whether a Task is waiting for a reason other than a transfer.
+    """Return whether a Task is waiting and a transfer is not the reason.
 
     If the settings keep a Task assigned when its call ends, a later transfer that nobody accepts
     returns the Task to its TaskQueue. TaskRouter knows nothing about the call by then.
@@ -200,7 +200,7 @@ def check_task_statuses_match_reservations(simulation):
 
 
 def check_no_task_is_stuck(simulation):
-    """Check that no ended call's Task is waiting and that every Reservation can end.
+    """Check that no Task waits after its call has ended, and that every Reservation can end.
 
     Every pending Reservation must have a timer or a ringing phone. A conference must have
     participants until it ends, and each participant's call must refer to the conference.

@@ -29,7 +29,9 @@ CONFERENCE = {
     ],
 )
 @pytest.mark.parametrize("instruction", [DEQUEUE, CONFERENCE])
-def test_setting_defines_outcome_of_unanswered_call(instruction, setting, status, alice, task):
+def test_unanswered_call_sets_reservation_status_as_configured(
+    instruction, setting, status, alice, task
+):
     simulation = CallSimulation({**instruction, "timeout": 20}, unanswered_call=setting)
     call = simulation.place_call("1", worker_answers=False)
     simulation.make_alice_idle()
@@ -48,7 +50,7 @@ def test_setting_defines_outcome_of_unanswered_call(instruction, setting, status
 
 
 @pytest.mark.parametrize(("accept", "status"), [(False, "pending"), (True, "canceled")])
-def test_unanswered_call_instruction_ends_reservation_only_if_accept_is_true(accept, status):
+def test_unanswered_call_ends_reservation_only_if_instruction_sets_accept_to_true(accept, status):
     instruction = {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent"}
     simulation = CallSimulation({**instruction, "accept": accept})
     call = simulation.place_call("1", worker_answers=False)
@@ -103,7 +105,7 @@ def test_phone_stops_ringing_when_caller_hangs_up():
     assert simulation.task_of(call).status == "canceled"
 
 
-def test_accepting_reservation_stops_ringing_without_connecting_caller():
+def test_accepting_the_reservation_stops_ringing_without_connecting_the_caller():
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     call = simulation.place_call("1")
     simulation.make_alice_idle()
@@ -224,7 +226,7 @@ def test_canceled_task_removes_call_from_queue_as_configured(setting):
     assert (call.status, steps(call)[-2:]) == ("completed", ["say", "ended"])
 
 
-def test_setting_defines_path_of_first_document(app):
+def test_first_document_is_requested_from_configured_path(app):
     app.set_response("/voice", b"<Response/>", content_type="text/xml")
     with running(callback_base_url=app.url, voice_path="/voice") as taskrouter:
         assert taskrouter.place_call("+1", "+2")["status"] == "completed"

@@ -138,7 +138,7 @@ def test_call_fails_after_100_documents_without_a_pause():
     assert_failed(simulation, call, 12100, reason)
 
 
-def test_failed_request_fails_call_once():
+def test_only_first_failure_of_latest_request_fails_call():
     simulation = CallSimulation()
     call = simulation.place_call("1")
     call_control.redirect(simulation.engine, call.sid, f"{APP}x")
@@ -210,7 +210,7 @@ def test_gather_ends_at_digit_limit_or_finish_key(attributes, pressed, digits):
 
 
 @pytest.mark.parametrize("value", ["false", "TRUE", "1"])
-def test_action_for_empty_result_requires_lowercase_true(value):
+def test_action_on_empty_result_attribute_must_be_lowercase_true(value):
     simulation, call = place(f'<Gather actionOnEmptyResult="{value}" action="enqueue_call"/>')
     simulation.run(5)
     assert (len(simulation.requests()), call.status) == (1, "completed")

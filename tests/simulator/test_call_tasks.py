@@ -34,7 +34,7 @@ def enqueue(verb, **settings):
     ],
 )
 @pytest.mark.parametrize("noun", ["Task", "TaskAttributes"])
-def test_noun_sets_priority_and_timeout_within_limits(noun, options, priority, timeout):
+def test_enqueue_noun_sets_priority_and_timeout_within_limits(noun, options, priority, timeout):
     verb = f'<Enqueue workflowSid="{WORKFLOW}"><{noun} {options}>{{"a": 1}}</{noun}></Enqueue>'
     _, call, task = enqueue(verb, task_timeout=77)
     assert (task.priority, task.timeout) == (priority, timeout)

@@ -145,7 +145,7 @@ def test_unexpected_body_is_rejected(browser: Browser) -> None:
     assert TOKEN_COOKIE in browser.cookies
 
 
-def test_no_token_is_returned_without_a_provider(api: Api) -> None:
+def test_no_token_is_returned_if_no_provider_is_configured(api: Api) -> None:
     headers = {"Cookie": f"{TOKEN_COOKIE}={api.token()}"}
     response = api.post_json("/console/session", {}, token=None, headers=headers)
     assert response.status_code == 404
