@@ -550,7 +550,8 @@ def test_content_type_and_leading_brace_determine_the_format_of_a_body(
     assert len(api.taskrouter.tasks) == (1 if status == 201 else 0)
     if status == 400:
         message = response.json_body["Message"]
-        assert message.startswith("The body must be " + ("UTF-8." if b"\xff" in body else "a JSON"))
+        not_json = "The body is neither a form nor a valid JSON object: "
+        assert message.startswith("The body must be UTF-8." if b"\xff" in body else not_json)
 
 
 @pytest.mark.parametrize("body", ["aé", "\ufeffaé", "aé".encode(), "\ufeffaé".encode()])
