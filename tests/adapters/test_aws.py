@@ -483,7 +483,7 @@ def test_endpoint_of_each_region_matches_botocore(
         assert endpoints.find_endpoint(service) == (f"https://{hostname}", region)
 
 
-def test_endpoints_of_common_regions_are_found_without_a_session(
+def test_endpoints_of_common_regions_are_found_without_a_botocore_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")

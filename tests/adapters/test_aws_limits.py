@@ -174,7 +174,7 @@ def test_statuses_that_botocore_retries_are_transient() -> None:
         "TransactionInProgressException",
     ],
 )
-def test_throttling_and_conflict_errors_are_transient_with_status_400_or_409(code: str) -> None:
+def test_throttling_and_conflict_errors_with_status_400_or_409_are_transient(code: str) -> None:
     for status in (400, 409):
         metadata = {"HTTPStatusCode": status}
         response: Any = {"Error": {"Code": code}, "ResponseMetadata": metadata}
@@ -388,7 +388,7 @@ def test_compressed_response_is_not_decoded(client_at: Callable[..., Any]) -> No
         (HTTPException(), EndpointConnectionError),
     ],
 )
-def test_failed_exchange_raises_botocores_timeout_or_connection_error(
+def test_failed_exchange_raises_a_timeout_or_connection_error_of_botocore(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,
@@ -458,7 +458,7 @@ def test_profile_region_is_used_with_the_endpoint_from_the_environment(
 
 
 @pytest.mark.parametrize("is_lambda", [True, False])
-def test_profile_endpoint_is_used_outside_lambda(
+def test_profile_endpoint_is_used_only_outside_lambda(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_lambda: bool
 ) -> None:
     use_profile(monkeypatch, tmp_path, "endpoint_url = http://profile.test")

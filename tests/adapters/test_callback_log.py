@@ -240,7 +240,7 @@ def test_incomplete_window_is_continued_by_the_next_search(fake_logs: FakeLogs) 
 
 
 @pytest.mark.parametrize("token", ["forged", "100", "\u0661"])
-def test_unknown_token_is_rejected(fake_logs: FakeLogs, token: str) -> None:
+def test_cursor_with_an_unknown_token_is_rejected(fake_logs: FakeLogs, token: str) -> None:
     fake_logs.add(NOW)
     position = LogPosition(NOW, since=NOW - MINUTE, token=token)
     with pytest.raises(BadRequest, match=r"^cursor must be .* received within the last day\.$"):
@@ -260,7 +260,9 @@ def test_cursor_is_converted_back_to_its_position(position: LogPosition) -> None
     assert LogPosition.from_cursor(position.to_cursor()) == position
 
 
-def test_lines_of_one_millisecond_may_need_several_pages(fake_logs: FakeLogs) -> None:
+def test_lines_with_the_same_time_are_returned_once_across_several_pages(
+    fake_logs: FakeLogs,
+) -> None:
     for index in range(25):
         fake_logs.add(NOW - 5, index=index)
     lines = [line for page in search_all(limit=10) for line in page.callbacks]

@@ -38,9 +38,7 @@ def expression_of(update: UpdateItem) -> str:
     ],
     ids=range(6),
 )
-def test_update_has_a_clause_only_for_attributes_that_change(
-    update: UpdateItem, expression: str
-) -> None:
+def test_update_expression_contains_no_empty_clause(update: UpdateItem, expression: str) -> None:
     assert expression_of(update) == expression
 
 

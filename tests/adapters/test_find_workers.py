@@ -54,7 +54,7 @@ def test_all_workers_with_the_value_are_found(
 
 
 @pytest.mark.parametrize("value", ["CAROL@example.com", "carol@example.co", "", "nobody"])
-def test_similar_values_do_not_match(
+def test_worker_with_a_different_value_is_not_found(
     taskrouter: Simulator, directory: TwilioTaskRouter, value: str
 ) -> None:
     add_worker(taskrouter, "carol@example.com", email="carol@example.com")

@@ -123,7 +123,7 @@ def filtered(request: dict[str, Any], status: str) -> dict[str, Any]:
 # Queries
 
 
-def test_list_reads_hours_backward_with_a_larger_second_page() -> None:
+def test_hours_are_read_backward_and_the_second_page_of_an_hour_is_larger() -> None:
     last = {**entry(1, AT - 7), "hour": "2026-09-21T13"}
     client = ScriptedDynamoDb(page(), page(entry(1, AT - 7), last=last), page(entry(2, AT - 8)))
 
@@ -196,7 +196,7 @@ def test_no_query_starts_after_ten_seconds(
     ("since", "hours"),
     [(AT, 1), (AT + 1, 1), (AT - 1, 2), (AT - HOUR, 2), (AT - HOUR - 1, 3)],
 )
-def test_hours_before_since_are_not_read(since: int, hours: int) -> None:
+def test_hours_before_the_start_of_the_period_are_not_read(since: int, hours: int) -> None:
     client = ScriptedDynamoDb()
     assert fetch(client, since=since) == ([], None)
     assert len(client.requests) == hours
@@ -212,7 +212,7 @@ def test_list_starts_with_the_current_hour(now: int) -> None:
 # Pages
 
 
-def test_entry_older_than_since_ends_the_list() -> None:
+def test_entry_before_the_start_of_the_period_ends_the_list() -> None:
     client = ScriptedDynamoDb(
         page(entry(1, AT + 2), entry(2, AT + 1), entry(3, AT), entry(4, AT + 9))
     )

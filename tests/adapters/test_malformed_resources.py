@@ -316,7 +316,7 @@ def check_types(result: object) -> None:
 @pytest.mark.parametrize("operation", CALLS)
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_malformed_taskrouter_response_raises_only_this_services_errors(
+def test_malformed_taskrouter_response_raises_only_errors_of_this_service(
     taskrouter: TaskRouter, operation: str, data: st.DataObject
 ) -> None:
     taskrouter.body = json.dumps(data.draw(BODIES[operation])).encode()

@@ -290,7 +290,7 @@ fuzzed = settings(
 @pytest.mark.parametrize("operation", OPERATIONS)
 @given(body=bodies, is_refused=st.booleans())
 @fuzzed
-def test_malformed_dynamodb_response_raises_only_this_services_errors(
+def test_malformed_dynamodb_response_raises_only_errors_of_this_service(
     client: Any, responses: Responses, operation: str, body: Any, *, is_refused: bool
 ) -> None:
     content = body
@@ -387,7 +387,7 @@ def test_callback_without_a_recorded_answer_raises_an_error(
 
 @given(value=json_values | st.fixed_dictionaries({"Parameter": json_values}))
 @fuzzed
-def test_malformed_ssm_response_raises_only_this_services_errors(
+def test_malformed_ssm_response_raises_only_errors_of_this_service(
     responses: Responses, value: Any
 ) -> None:
     for content in (value, {"Parameter": {"Value": value}}):

@@ -172,7 +172,7 @@ def bearer_token(secret: str = SECRET, key: str = KEY) -> str:
     return f"Bearer {AccessToken(ACCOUNT, key, secret, grants=[grant]).to_jwt()}"
 
 
-def test_new_api_key_is_valid_and_removed_key_is_not() -> None:
+def test_reading_the_secrets_for_a_new_api_key_invalidates_the_removed_key() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = TokenVerifier(make_secrets(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
     verifier.principal(bearer_token())

@@ -55,7 +55,7 @@ def test_signatures_of_twilio_test_vectors_are_valid(
     parameter_lists,
     st.sampled_from(["https://a.test/x", "http://127.0.0.1:8000/assignment_callback"]),
 )
-def test_sdk_signature_is_valid_only_for_its_token(
+def test_signature_computed_by_the_sdk_is_valid_only_for_the_same_auth_token(
     parameters: list[tuple[str, str]], url: str
 ) -> None:
     form = Form(parameters)

@@ -207,7 +207,7 @@ def test_periodic_job_starts_when_it_is_due(store: DynamoReservationStore, key: 
         assert started == starts
 
 
-def test_repeated_start_of_a_job_succeeds_for_the_same_run_only(
+def test_repeated_start_of_a_job_succeeds_only_for_the_same_run(
     store: DynamoReservationStore, key: str
 ) -> None:
     def starts(run_id: str) -> bool:
@@ -267,7 +267,7 @@ def test_last_sweep_replaces_the_previous_sweep(store: DynamoReservationStore) -
 
 @given(times=st.sets(st.integers(0, 2_500), min_size=1, max_size=6), data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_latest_event_wins_in_any_order_of_arrival(
+def test_latest_event_determines_the_activity_whatever_the_order_of_arrival(
     store: DynamoReservationStore, times: set[int], data: st.DataObject
 ) -> None:
     activities = DynamoWorkerActivities(store._client, state_table=store._state, retention_days=30)

@@ -91,7 +91,7 @@ def test_worker_counts_may_be_strings(responder: Responder) -> None:
     assert counts == (ActivityCount(ACTIVITY, "Idle", 4),)
 
 
-def test_activities_and_names_are_limited(responder: Responder) -> None:
+def test_number_of_activities_and_length_of_their_names_are_limited(responder: Responder) -> None:
     activities = [{**IDLE, "friendly_name": "x" * 1_000}] * (MAX_ACTIVITIES + 1)
     counts = fetch(responder, activity_statistics=activities).workers_by_activity
     assert len(counts) == MAX_ACTIVITIES

@@ -59,7 +59,7 @@ def moto_store() -> Iterator[DynamoReservationStore]:
 
 
 @pytest.mark.parametrize(("status", "update"), list(itertools.product(Status, Status)))
-def test_status_is_recorded_only_if_observed_allows_it(
+def test_status_is_recorded_only_if_the_transition_is_allowed(
     moto_store: DynamoReservationStore, status: Status, update: Status
 ) -> None:
     reservation_sid = seed(moto_store, status)
@@ -72,7 +72,7 @@ def test_status_is_recorded_only_if_observed_allows_it(
 
 
 @pytest.mark.parametrize("status", Status)
-def test_accept_can_be_claimed_only_if_moves_allows_it(
+def test_accept_can_be_claimed_only_from_an_allowed_status(
     moto_store: DynamoReservationStore, status: Status
 ) -> None:
     reservation_sid = seed(moto_store, status)
@@ -91,7 +91,7 @@ def test_accept_can_be_claimed_only_if_moves_allows_it(
         ({"instruction": "dequeue", "timeout": 30}, False),
     ],
 )
-def test_claim_with_instruction_succeeds_once_unless_callback_answer_calls_a_phone(
+def test_claim_with_an_instruction_succeeds_once_unless_the_callback_answer_calls_a_phone(
     moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, can_be_claimed: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)

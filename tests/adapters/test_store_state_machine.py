@@ -33,7 +33,7 @@ few_examples = settings(
 
 
 def seed(store: DynamoReservationStore, status: Status) -> str:
-    """Create a record in *status*; return its Reservation SID."""
+    """Create a record with the given status, and return its Reservation SID."""
     reservation_sid = sid("WR")
     reservation = Reservation(
         reservation_sid=reservation_sid,
@@ -64,7 +64,7 @@ def status_update(status: Status, at: int = NOW + 1) -> StatusUpdate:
 
 
 @pytest.mark.parametrize(("status", "update"), list(itertools.product(Status, Status)))
-def test_status_is_recorded_if_observed_allows_it_and_ignored_otherwise(
+def test_status_is_recorded_if_the_transition_is_allowed_and_ignored_otherwise(
     store: DynamoReservationStore, status: Status, update: Status
 ) -> None:
     reservation_sid = seed(store, status)
@@ -88,7 +88,7 @@ def test_status_is_recorded_if_observed_allows_it_and_ignored_otherwise(
     ("status", "target"),
     list(itertools.product(Status, [Status.ACCEPTED, Status.REJECTED, Status.COMPLETED])),
 )
-def test_status_can_be_claimed_only_if_moves_allows_it(
+def test_status_can_be_claimed_only_if_the_transition_is_allowed(
     store: DynamoReservationStore, status: Status, target: Status
 ) -> None:
     reservation_sid = seed(store, status)
@@ -111,7 +111,7 @@ def test_status_can_be_claimed_only_if_moves_allows_it(
 
 @given(update_sequences)
 @few_examples
-def test_any_sequence_of_updates_obeys_observed(
+def test_any_sequence_of_updates_makes_only_allowed_transitions(
     store: DynamoReservationStore, sequence: list[Status]
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)

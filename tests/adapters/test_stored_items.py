@@ -216,7 +216,7 @@ def test_callback_gets_its_answer_only_after_the_claim_has_expired(
 
 
 @pytest.mark.parametrize("instruction", [*RINGING, "accept"])
-def test_late_callback_records_only_a_phone_instruction_as_withheld(
+def test_withheld_instruction_of_a_late_callback_is_recorded_only_if_it_calls_a_phone(
     store: DynamoReservationStore, instruction: str
 ) -> None:
     reservation = make_reservation(answer={"instruction": instruction})
@@ -263,7 +263,7 @@ def test_callback_after_an_instruction_sent_over_rest_gets_no_instruction(
 
 @pytest.mark.parametrize(("seconds", "writes"), [(0.2, 2), (0.21, 1)])
 @pytest.mark.parametrize("status", [Status.PENDING, Status.CANCELED])
-def test_second_write_starts_only_in_the_first_tenth_of_the_time_limit(
+def test_second_write_of_a_callback_starts_only_in_the_first_tenth_of_the_time_limit(
     store: DynamoReservationStore,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
@@ -604,7 +604,7 @@ def test_second_instruction_is_refused_after_the_first_was_confirmed(
 
 @pytest.mark.parametrize("answer", ["missing", "withheld", "deferred"])
 @pytest.mark.parametrize("needs_answer", [True, False])
-def test_claim_that_needs_the_answer_requires_an_answer_that_was_not_withheld(
+def test_claim_that_needs_the_answer_fails_if_the_answer_is_missing_or_withheld(
     store: DynamoReservationStore, answer: str, *, needs_answer: bool
 ) -> None:
     reservation = make_reservation(answer=CALL if answer == "withheld" else {})
@@ -628,7 +628,7 @@ def test_claim_that_needs_the_answer_requires_an_answer_that_was_not_withheld(
 @pytest.mark.parametrize("acceptor", ["assignment_instruction", None])
 @pytest.mark.parametrize("accepts", [True, False])
 @pytest.mark.parametrize("instruction", [CALL, None])
-def test_released_claim_leaves_only_its_time_owner_and_target(
+def test_release_keeps_only_the_time_owner_and_target_of_a_claim(
     store: DynamoReservationStore,
     *,
     acceptor: str | None,
@@ -1005,7 +1005,7 @@ def test_due_reservation_contains_the_attributes_that_the_sweep_needs(
         (Status.WRAPPING, True, "assignment_instruction", "supervisor"),
     ],
 )
-def test_rescheduled_check_removes_the_claim_and_resets_the_acceptor_if_pending_and_claimed(
+def test_rescheduling_removes_the_claim_and_resets_the_acceptor_of_a_claimed_pending_record(
     store: DynamoReservationStore,
     status: Status,
     *,

@@ -231,7 +231,7 @@ REQUESTS |= REFUSED_CALLS
         ),
     ],
 )
-def test_error_for_a_refused_request_contains_twilios_message_and_this_services_parameter_name(
+def test_error_for_a_refused_request_contains_the_message_from_twilio_and_the_parameter_to_check(
     server: Server, call: str, message: str, end: str
 ) -> None:
     assert refuse(server, message, call) == (
@@ -258,13 +258,13 @@ def test_error_for_a_refused_request_contains_twilios_message_and_this_services_
         ("rejection", "Two\nlines\tof  text", "Two lines of text"),
     ],
 )
-def test_error_for_a_refused_request_contains_no_attribute_secret_or_contact(
+def test_error_for_a_refused_request_omits_attributes_secrets_and_contacts(
     server: Server, call: str, message: str, shown: str
 ) -> None:
     assert f"error 20001): {shown}." in refuse(server, message, call)
 
 
-def test_not_found_error_contains_twilios_message_and_this_services_parameter_name(
+def test_not_found_error_contains_the_message_from_twilio_and_the_parameter_to_check(
     server: Server,
 ) -> None:
     message = f"The requested resource /Workflows/WW{'d' * 32} was not found"
@@ -293,7 +293,7 @@ def test_error_contains_the_detail_or_the_title_if_twilio_sends_no_message(serve
     assert ": Bad request." in refuse(server, None, title="Bad request")
 
 
-def test_deeply_nested_body_is_not_used_as_a_reason(server: Server) -> None:
+def test_error_omits_a_deeply_nested_response_body(server: Server) -> None:
     server.reply = http_response(400, "[" * 100_000)
     with pytest.raises(TaskRouterRefused, match=r"\(HTTP 400\)"):
         taskrouter(server.url).verify_workspace()
@@ -314,7 +314,7 @@ def test_deeply_nested_body_is_not_used_as_a_reason(server: Server) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_from_taskrouter_is_used_within_limits(
+def test_retry_after_header_from_taskrouter_is_used_within_limits(
     server: Server, status: int, header: str, seconds: int
 ) -> None:
     reply = error_response(status, status).replace(

@@ -481,7 +481,7 @@ def test_large_page_is_read_but_a_large_resource_is_not(server: ScriptedServer) 
     )
 
 
-def test_two_pages_or_a_decision_fit_into_the_minimum_time_left_for_a_sweep_step() -> None:
+def test_minimum_time_left_for_a_sweep_step_suffices_for_two_pages_or_a_decision() -> None:
     assert 2 * PAGE_SECONDS * 1000 + 8_000 <= _MIN_TIME_LEFT_MS
     assert REQUEST_SECONDS * 1000 + REQUEST_LIMIT_MS + 8_000 <= _MIN_TIME_LEFT_MS
 
@@ -562,7 +562,7 @@ def test_nothing_is_sent_after_the_caller_has_stopped_waiting(
         assert server.requests == []
 
 
-def test_error_in_an_exchange_is_raised_in_the_callers_thread() -> None:
+def test_error_in_an_exchange_is_raised_in_the_thread_of_the_caller() -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 

@@ -510,7 +510,7 @@ def test_only_2xx_responses_are_read(
 @pytest.mark.parametrize(
     ("code", "shown"), [(20001, ", error 20001"), ("20001", ""), (True, ""), (None, "")]
 )
-def test_only_an_integer_is_shown_as_twilios_error_code(
+def test_only_an_integer_is_shown_as_the_error_code_from_twilio(
     server: ScriptedServer, code: object, shown: str
 ) -> None:
     serve(server, response(400, {"code": code}))
@@ -577,7 +577,7 @@ PROBLEMS: list[tuple[dict[str, object], str, str]] = [
 
 
 @pytest.mark.parametrize(("problem", "body", "end"), PROBLEMS)
-def test_error_names_the_parameters_that_twilios_message_mentions(
+def test_error_names_the_parameters_mentioned_in_the_message_from_twilio(
     problem: dict[str, object], body: str, end: str
 ) -> None:
     assert errors._describe_problem(problem, body) == end

@@ -105,7 +105,7 @@ def test_key_that_created_two_tasks_is_reported():
 def test_wrong_confirmation_of_a_decision_is_reported():
     observations = Observations(confirmed_decisions=[("WR1", "reject")])
     (difference,) = differences(observations=observations)
-    assert difference.startswith("wrong confirmation: the response to reject was 200")
+    assert difference.startswith("wrong confirmation: the response to the reject request was 200")
 
 
 def test_callback_without_a_recorded_answer_is_reported():

@@ -37,7 +37,7 @@ def test_plan_contains_all_decisions_completions_process_faults_and_connections(
     assert connections == set(Connection)
 
 
-def test_plan_duplicates_no_task_creation():
+def test_plan_never_duplicates_the_creation_of_a_task():
     """The app cannot prevent TaskRouter from creating a Task for each duplicate."""
     faults = {fault for _, task_faults in plans(3, 4.0, 2000) for fault in task_faults}
     assert faults
@@ -47,7 +47,7 @@ def test_plan_duplicates_no_task_creation():
 @pytest.mark.parametrize(
     "decision", [Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER]
 )
-def test_plan_duplicates_no_instruction(decision):
+def test_plan_never_duplicates_an_instruction(decision):
     """TaskRouter executes each duplicate of an instruction."""
     faults = {
         (fault.connection, fault.effect)

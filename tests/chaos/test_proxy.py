@@ -62,7 +62,7 @@ def inject_and_send(fault, *, path=f"/Reservations/{SID}", data=None, requests=1
     return asyncio.run(send_requests())
 
 
-def test_request_without_matching_fault_is_forwarded_unchanged():
+def test_request_without_a_matching_fault_is_forwarded_unchanged():
     async def send_request():
         async with proxied_server() as (proxy, post, received):
             proxy.inject(RequestFault(Connection.REST, "disconnected"), "WR" + "2" * 32)

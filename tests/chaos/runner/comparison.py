@@ -155,7 +155,7 @@ def _check_confirmed_decisions(truth: GroundTruth, observations: Observations) -
                 if reservation
                 else f"{sid} is unknown to TaskRouter"
             )
-            yield f"wrong confirmation: the response to {verb} was 200, but {actual}"
+            yield f"wrong confirmation: the response to the {verb} request was 200, but {actual}"
 
 
 def _check_callback_responses(

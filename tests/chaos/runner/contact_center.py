@@ -241,7 +241,7 @@ class ContactCenter:
         if response.status == _OK:
             self.observations.confirmed_decisions.append((sid, verb))
         if response.status not in {200, 409, 503, None}:
-            self.observations.errors.append(f"{response} for {verb} {sid}")
+            self.observations.errors.append(f"{response} for the {verb} request for {sid}")
         return response.status == _OK
 
     async def _accept_at_taskrouter(self, sid: str, task_sid: str, *, delay: float = 0.0) -> None:

@@ -260,7 +260,8 @@ async def run_stack(
             public_url = proxies[Connection.CALLBACKS].url
             definition = stack.describe({**environ, "PUBLIC_BASE_URL": public_url})
             addresses = _proxy_addresses(proxies)
-            # Not in a worker thread: Linux kills a program when the thread that started it ends.
+            # Start the programs in this thread, not in a worker thread. The supervisor sets
+            # PR_SET_PDEATHSIG, so Linux kills a program when the thread that started it ends.
             programs = exit_stack.enter_context(
                 supervisor.running(definition, {"api": addresses, "sweep": addresses})
             )
