@@ -2,7 +2,7 @@
 
 Run `python -m tests.reading_paths`. To understand an operation, a newcomer reads every project
 function that the operation calls, and often switches back to a file that was opened earlier. The
-report shows the numbers of functions, files and such switches.
+report shows the numbers of functions, files and switches back to earlier files.
 Comprehensions and lambdas are part of the enclosing function, so they are not counted.
 """
 

@@ -32,7 +32,7 @@ COMMANDS = {
 
 @pytest.fixture
 def infra(config, dynamodb, tmp_path, monkeypatch):  # noqa: F811
-    """A function that runs a command in an empty emulated account, by default for the stage dev."""
+    """A function that runs a command in an empty emulated account, by default for the dev stage."""
     monkeypatch.setattr(stage_config, "CONFIG", config)
     monkeypatch.setattr(Stage, "deployed_file", tmp_path / "dev.json")
     # moto's CloudFormation and API Gateway need packages that are not installed.
@@ -140,7 +140,7 @@ def test_schedule_without_a_function_is_shown_as_missing(infra, monkeypatch):
     assert "schedule           missing\n" in infra("status").stdout
 
 
-def test_stored_secrets_are_enough_for_a_token(infra, taskrouter):
+def test_token_command_for_an_undeployed_stage_needs_only_stored_secrets(infra, taskrouter):
     value = json.dumps(secrets_of(taskrouter))
     boto3.client("ssm", REGION).put_parameter(Name=PARAMETER, Value=value, Type="SecureString")
 

@@ -88,7 +88,7 @@ def test_local_stage_prefers_the_simulators_workspace_file(write, set_workspace_
     assert other.stdout.startswith(f"{QUICKSTART}: ")
 
 
-def test_stage_without_a_file_and_unknown_stage_are_errors(write, set_workspace_file):
+def test_check_fails_for_an_unknown_stage_and_for_a_stage_without_a_file(write, set_workspace_file):
     set_workspace_file("dev", write(WITH_WARNING))
     result = run_infra("workspace", "check", "--stage", "prod")
     assert (result.returncode, result.stdout) == (1, "")
@@ -127,7 +127,7 @@ def test_warnings_do_not_change_the_exit_code(write):
     )
 
 
-def test_errors_are_listed_with_position_and_source(write):
+def test_errors_are_listed_with_their_positions_and_documentation(write):
     file = write(WITH_ERRORS)
     result = run_infra("workspace", "check", "--file", file)
     lines = result.stdout.splitlines()
@@ -176,7 +176,7 @@ def test_mistake_without_a_position_is_reported_without_line_and_column(write):
     assert [(item["line"], item["column"]) for item in report["findings"]] == [(None, None)]
 
 
-def test_missing_file_is_a_usage_error(tmp_path):
+def test_missing_file_is_an_error(tmp_path):
     result = run_infra("workspace", "check", "--file", tmp_path / "missing.yaml")
     assert result.returncode == 1
     assert "does not exist" in result.stderr

@@ -35,7 +35,7 @@ def read(log: MemoryCallbackLog) -> list[object]:
     return [line.fields["number"] for line in page.lines]
 
 
-def test_only_lines_of_callbacks_are_stored(log: MemoryCallbackLog) -> None:
+def test_only_log_lines_of_callbacks_are_stored(log: MemoryCallbackLog) -> None:
     write("/event_callback", number=1)
     write("/overview", number=2)
     observability.log("sweep", {"number": 3})
@@ -54,7 +54,7 @@ def test_oldest_lines_are_removed_first(
     assert sorted(numbers, key=int) == [*range(1, callback_log.MAX_LINES + 1)]  # type: ignore[call-overload]
 
 
-def test_handler_that_writes_to_a_stream_is_kept(
+def test_stream_handler_is_kept_when_the_callback_log_is_added(
     log: MemoryCallbackLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = logging.getLogger("taskrouter-callbacks").handlers[0]

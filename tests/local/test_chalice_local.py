@@ -92,7 +92,7 @@ def test_stage_without_an_account_is_served_with_the_local_settings(environ, por
     ("host", "address"),
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")],  # noqa: S104  compared
 )
-def test_local_stage_sends_callbacks_again_to_its_own_address(
+def test_callbacks_are_sent_again_to_the_address_of_the_local_server(
     environ, ports, monkeypatch, host, address
 ):
     registered = []
@@ -519,7 +519,7 @@ def test_missing_services_are_not_reported_if_the_whole_stack_is_starting(enviro
     assert capsys.readouterr().err == ""
 
 
-def test_chalice_local_does_not_import_the_services_dependencies():
+def test_chalice_local_does_not_import_packages_needed_only_by_services_or_tests():
     program = (
         "import sys, local.chalice_local; "
         "print({name.partition('.')[0] for name in sys.modules} & "
@@ -538,7 +538,7 @@ def test_error_for_a_misspelled_stage_suggests_the_nearest_name(environ, ports):
         configure(ports["API_PORT"], stage="dve")
 
 
-def test_only_changed_sources_restart_the_server(tmp_path):
+def test_only_changes_to_source_and_configuration_files_restart_the_server(tmp_path):
     class Watcher:
         pass
 
@@ -610,6 +610,6 @@ def test_request_with_a_foreign_host_or_origin_gets_403_in_the_api_error_format(
         ({"CORS_ALLOW_ORIGIN": "*"}, {"Origin": "https://anything.example"}),
     ],
 )
-def test_requests_from_programs_tunnels_and_allowed_pages_are_served(variables, headers):
+def test_requests_from_programs_and_tunnels_and_from_allowed_pages_are_served(variables, headers):
     with guarded(**variables) as get:
         assert get(**headers).status_code == 200

@@ -51,7 +51,7 @@ def test_creating_existing_tables_keeps_their_items(dynamodb):
     assert client.get_item(TableName=tables.state, Key={"id": {"S": "kept"}})["Item"]
 
 
-def test_each_test_gets_separate_tables_within_a_second(dynamodb):
+def test_separate_tables_for_each_test_are_created_within_a_second(dynamodb):
     first = dynamodb.create_tables()
     second = dynamodb.create_tables()
 

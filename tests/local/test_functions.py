@@ -53,7 +53,7 @@ def test_failed_step_of_a_sweep_is_printed_on_one_line(capsys):
     )
 
 
-def test_chalice_accepts_the_event_and_the_context():
+def test_scheduled_event_and_lambda_context_are_accepted_by_chalice():
     event = CloudWatchEvent(functions.scheduled_event(), functions.LambdaContext())
 
     assert event.source == "aws.events"

@@ -135,7 +135,7 @@ class Runner:
                 yield from self._wait()
 
     def _run_without_mutation(self, folder: Path) -> None:
-        """Verify that a test of each file passes in a forked process."""
+        """Verify that one test from each file passes in a forked process."""
         fastest: dict[str, str] = {}
         for test in sorted(self._covered.seconds, key=self._covered.seconds.__getitem__):
             fastest.setdefault(test.partition("::")[0], test)

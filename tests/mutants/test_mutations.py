@@ -173,7 +173,7 @@ def test_error_message_is_not_mutated_but_the_other_arguments_of_the_error_are(m
     ]
 
 
-def test_mutation_is_shown_with_file_line_function_and_changed_line(tmp_path):
+def test_mutation_is_shown_with_its_location_and_the_changed_line(tmp_path):
     (tmp_path / "code.py").write_text("class A:\n    def f(self):\n        return a < b\n")
     shown = [str(mutation) for mutation in mutations_of(tmp_path, "code.py")]
 

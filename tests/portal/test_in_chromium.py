@@ -214,7 +214,9 @@ def test_request_of_a_callback_is_shown_with_its_method(page, taskrouter, app):
         expect(request.get_by_text("method", exact=True)).to_have_count(0)
 
 
-def test_update_keeps_focus_selection_open_details_and_form_input(page, taskrouter):
+def test_update_keeps_the_focus_and_the_selection_as_well_as_open_details_and_form_input(
+    page, taskrouter
+):
     create_task(taskrouter, selected_language="es")
     row = rows(page, "tasks").last
     row.locator("summary").click()

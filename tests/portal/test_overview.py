@@ -141,7 +141,7 @@ def test_another_workspace_can_be_selected(simulation):
     assert overview_of(simulation, workspace_sid="WSgone")["workspace"]["name"] == "Quickstart"
 
 
-def test_overview_is_built_without_a_workspace(simulation):
+def test_overview_is_built_if_no_workspace_exists(simulation):
     workspaces.delete(simulation.engine, simulation.workspace)
     assert overview_of(simulation)["workspace"] is None
 
@@ -190,7 +190,7 @@ def test_state_route_rejects_unknown_parameters_and_invalid_values(taskrouter):
         assert fetch(taskrouter, f"/simulator/state?workspace={sid}")[0] == 200
 
 
-def test_root_and_trailing_slash_redirect_to_the_page(taskrouter):
+def test_root_url_and_page_url_with_a_trailing_slash_redirect_to_the_page(taskrouter):
     for path in ("/", "/simulator/portal/"):
         status, headers, _ = fetch(taskrouter, path)
         assert (status, headers["Location"]) == (307, "/simulator/portal")

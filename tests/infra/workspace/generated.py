@@ -53,7 +53,7 @@ AVAILABILITY = {name: index == 1 for index, name in enumerate(ACTIVITIES)}
 
 @st.composite
 def definitions(draw):
-    """Return a definition as a value.
+    """Return the parsed content of a definition file.
 
     All Activities, TaskQueues and Workers are listed, because other resources refer to them.
     """

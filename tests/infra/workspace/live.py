@@ -65,7 +65,7 @@ class LiveWorkspace:
         ]
 
     def requests(self, *methods):
-        """Return the method and the path of each request so far that has one of these methods."""
+        """Return the method and path of each request sent so far with one of these methods."""
         return [
             (entry["method"], entry["path"])
             for entry in self.twilio.log("request")

@@ -94,7 +94,7 @@ def test_different_notation_is_not_drift(quickstart):
     assert quickstart.changes(quickstart.definition) == []
 
 
-def test_unmanaged_fields_and_activities_of_workers_are_left_alone(quickstart):
+def test_unmanaged_fields_and_the_activity_of_each_worker_are_left_unchanged(quickstart):
     context = quickstart.context
     idle = context.activities.list(friendly_name="Idle")[0].sid
     context.workers.list(friendly_name="Alice")[0].update(activity_sid=idle)
@@ -147,7 +147,7 @@ def test_worker_is_renamed_even_if_only_the_case_differs(live):
     assert live.changes(renamed) == []
 
 
-def test_availability_is_never_changed_in_place(live):
+def test_availability_of_an_activity_is_never_changed_in_place(live):
     definition = define(activities=[{"friendly_name": "Offline", "available": True}])
     (change,) = live.plan(definition).changes
     assert (change.action, change.before) == ("replace", {"available": False})
@@ -158,7 +158,7 @@ def test_availability_is_never_changed_in_place(live):
     assert len(live.requests("POST", "DELETE")) == before
 
 
-def test_activity_of_a_task_queue_is_not_cleared(quickstart):
+def test_plan_to_clear_an_activity_of_a_task_queue_requires_a_replacement(quickstart):
     name = "Customer Care Requests - Spanish"
     definition = define(task_queues=[{"friendly_name": name, "reservation_activity": None}])
     (change,) = [item for item in quickstart.plan(definition).changes if item.name == name]
@@ -216,7 +216,7 @@ def test_undeclared_workers_are_not_read(live):
     assert not any("/Workers" in path for _, path in live.requests("GET")[before:])
 
 
-def test_attributes_are_fetched_if_the_list_omits_them(tmp_path):
+def test_worker_attributes_are_fetched_if_the_worker_list_omits_them(tmp_path):
     with workspace(tmp_path, worker_lists_have_attributes="false") as live:
         definition = define(workers=[{"friendly_name": "Eve", "attributes": {"a": 1}}])
         live.apply(definition)
@@ -260,7 +260,7 @@ def test_error_that_does_not_depend_on_the_change_is_reported_as_an_account_erro
 
 
 @pytest.mark.parametrize(("status", "is_forbidden"), [(400, False), (403, True)])
-def test_error_names_the_refused_change_and_a_missing_permission_if_forbidden(
+def test_error_names_the_refused_change_and_mentions_permissions_only_for_status_403(
     live, status, is_forbidden
 ):
     live.twilio.fault("request", "error", method="POST", path="*/Workflows", status=status)
@@ -293,14 +293,14 @@ def test_error_for_a_refused_change_contains_the_reason(tmp_path):
             live.apply(definition)
 
 
-def test_value_that_is_not_stored_is_an_error(live, monkeypatch):
+def test_error_names_the_field_that_taskrouter_did_not_store(live, monkeypatch):
     workspaces_context = type(live.context)
     monkeypatch.setattr(workspaces_context, "update", lambda *_args, **_kwargs: None)
     with pytest.raises(OperatorError, match="'New': TaskRouter did not store prioritize_queue_ord"):
         live.apply(define(prioritize_queue_order="LIFO"))
 
 
-def test_undeclared_resources_are_listed_and_deleted_only_by_prune(quickstart):
+def test_undeclared_resources_are_listed_but_deleted_only_with_the_prune_option(quickstart):
     definition = define(workflows=[], task_queues=[], workers=[], activities=[])
     plan = quickstart.plan(definition)
     assert [change.title for change in plan.changes] == ["Workspace 'New'"]
@@ -339,7 +339,7 @@ def test_resource_that_a_remaining_resource_needs_is_not_deleted(quickstart):
     assert deleted == {"Available", "Unavailable", "Idle"}
 
 
-def test_resource_to_keep_and_the_resources_that_it_uses_are_not_deleted(quickstart):
+def test_protected_resource_and_the_resources_that_it_uses_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
     plan = quickstart.plan(definition, prune=True, reasons_to_keep={workflow.sid: "the reason"})
@@ -350,7 +350,7 @@ def test_resource_to_keep_and_the_resources_that_it_uses_are_not_deleted(quickst
     }
 
 
-def test_thirty_percent_of_a_kind_may_be_deleted(live):
+def test_up_to_30_percent_of_each_kind_of_resource_may_be_deleted_without_force(live):
     names = [f"Queue {number}" for number in range(10)]
     live.apply(define(task_queues=[{"friendly_name": name} for name in names]))
     for kept, excessive in ((7, []), (6, ["4 of 10 in task_queues"])):

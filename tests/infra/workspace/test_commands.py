@@ -23,7 +23,7 @@ def live(tmp_path):
 
 @pytest.fixture
 def run(live, monkeypatch):
-    """A function that runs a command for the stage local, whose Workspace is new."""
+    """A function that runs a command for the local stage, whose Workspace is new."""
     monkeypatch.delenv("SIMULATOR_WORKSPACE_FILE", raising=False)
 
     def run(*arguments, **options):
@@ -119,13 +119,13 @@ def test_interrupted_apply_says_how_to_finish(run, tmp_path, monkeypatch, has_pl
     assert (refused in again.stderr) is has_plan
 
 
-def test_requested_wait_is_shown(run, live):
+def test_delay_requested_by_taskrouter_is_shown(run, live):
     live.twilio.fault("request", "error", status=429, retry_after=300, times=None)
     result = run("plan")
     assert result.stderr.endswith("throttled the request. Run the command again in 5 minutes.\n")
 
 
-def test_error_for_refused_credentials_names_a_url_other_than_twilios(run, live):
+def test_error_for_refused_credentials_names_a_nondefault_taskrouter_url(run, live):
     live.twilio.fault("request", "error", status=401, times=None)
     result = run("plan")
     assert f". TWILIO_TASKROUTER_URL is {live.twilio.url}. " in result.stderr

@@ -71,7 +71,7 @@ def test_exported_definition_of_the_quickstart_has_no_mistakes(live):
         "- a",
     ],
 )
-def test_names_that_look_like_other_yaml_values_survive_the_export(live, name):
+def test_names_that_yaml_could_misread_survive_the_export(live, name):
     queue = {"friendly_name": name, "target_workers": f"a == {json.dumps(name)}"}
     live.apply(define(task_queues=[queue]))
     definition, _, _ = export(live)
@@ -99,7 +99,7 @@ def test_values_that_a_definition_cannot_contain_are_left_out(live):
     "route", ["/event_callback", "/event_callback?a=1", "/assignment_callback"]
 )
 @pytest.mark.parametrize("segment", ["", "/new-secret_0123456789", "/old-secret_0123456789"])
-def test_secret_segments_of_the_api_are_not_exported(live, segment, route):
+def test_secret_segments_of_api_urls_are_not_exported(live, segment, route):
     live.context.update(event_callback_url=f"{API}{segment}{route}")
     state = exports.read_all(live.context, with_workers=False)
     text, notes = exports.export(
@@ -110,7 +110,7 @@ def test_secret_segments_of_the_api_are_not_exported(live, segment, route):
 
 
 @pytest.mark.parametrize("suffix", ["", "?tenant=acme#rc=2"])
-def test_secret_segment_of_an_earlier_deployment_is_not_exported(live, suffix):
+def test_secret_segment_from_an_earlier_deployment_is_not_exported(live, suffix):
     """The API no longer has a secret segment."""
     live.context.update(event_callback_url=f"{API}/old-secret_0123456789/event_callback{suffix}")
     state = exports.read_all(live.context, with_workers=False)
@@ -118,7 +118,7 @@ def test_secret_segment_of_an_earlier_deployment_is_not_exported(live, suffix):
     assert (f"event_callback_url: ${{api}}/event_callback{suffix}\n" in text, notes) == (True, [])
 
 
-def test_url_of_the_api_that_may_contain_a_secret_is_left_out(live):
+def test_api_url_that_may_contain_a_secret_is_left_out(live):
     live.context.update(event_callback_url=f"{API}/other?token=hunter2")
     _, text, notes = export(live)
     assert ("hunter2" in text, len(notes)) == (False, 1)
@@ -146,7 +146,7 @@ def test_url_that_may_contain_a_secret_is_left_out(live, url):
     assert live.changes(definition) == []
 
 
-def test_url_with_another_path_on_the_apis_host_is_exported_unchanged(live):
+def test_url_with_a_different_path_on_the_api_host_is_exported_unchanged(live):
     live.context.update(event_callback_url=f"{API}/other")
     state = exports.read_all(live.context, with_workers=False)
     text, _ = exports.export(state, api_url=f"{API}/new", base_url=API, with_workers=False)

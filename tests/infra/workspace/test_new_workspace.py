@@ -72,7 +72,7 @@ def test_generated_definition_is_applied_as_planned(stage, value):
     assert_reported_as_planned(stage, definition, prune=True)
 
 
-def test_note_says_that_a_built_in_task_channel_may_have_the_planned_values(stage):
+def test_note_says_that_a_built_in_task_channel_may_already_have_the_planned_values(stage):
     voice, fax = ({"unique_name": name, "friendly_name": "X"} for name in ("voice", "fax"))
     definition = from_value({"friendly_name": "Channels", "task_channels": [voice, fax]})
     plan = runs.plan_changes(stage, definition, prune=False)

@@ -156,7 +156,7 @@ def test_timeout_that_contradicts_the_settings_is_refused_before_any_change(
     assert (applied.returncode, CONTRADICTION in applied.stderr) == (is_refused, is_refused)
 
 
-def test_error_says_that_only_the_settings_could_not_be_updated(stage, file):
+def test_error_says_that_the_workspace_was_updated_but_the_settings_were_not(stage, file):
     """RESERVATION_TIMEOUT_SECONDS is too short, and applying the file does not change it."""
     stage.set(
         REJECT_AFTER_SECONDS="100",
@@ -189,7 +189,7 @@ def test_callbacks_of_another_stage_are_not_redirected_without_confirmation(stag
 
 @pytest.fixture
 def locks(stage, monkeypatch):
-    """For each released lock: `force`, and the stage's state before and after the lock was held."""
+    """The `force` value of each released lock, and the stage's state before and after the lock."""
     steps = []
 
     @contextlib.contextmanager
@@ -259,7 +259,7 @@ def test_missing_workflow_does_not_fail_the_apply(stage, file):
     assert (result.returncode, WARNING in result.stderr) == (0, False)
 
 
-def test_option_no_callback_urls_skips_the_file(stage):
+def test_deployment_that_does_not_set_callback_urls_does_not_apply_the_file(stage):
     assert stage.deploy("--no-callback-urls").exit_code == 0
     assert "Main" not in workflows(stage)
 

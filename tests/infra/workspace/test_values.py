@@ -31,7 +31,7 @@ def test_values_are_compared_by_their_meaning(name, first, second, expected):
     assert are_equal(name, first, second) is expected
 
 
-def test_fields_of_every_kind_match_the_definition():
+def test_managed_fields_match_the_fields_of_the_definitions():
     types = (
         model.WorkspaceDefinition,
         model.ActivityDefinition,
@@ -46,7 +46,7 @@ def test_fields_of_every_kind_match_the_definition():
     assert known == {name for item in types for name in item.__dataclass_fields__} - others
 
 
-def test_kinds_are_ordered_by_their_references():
+def test_kinds_of_resources_are_ordered_by_their_references():
     assert [kind.key for kind in IN_ORDER if kind.key != "task_channel"] == [
         "activity",
         "workspace",
@@ -56,7 +56,7 @@ def test_kinds_are_ordered_by_their_references():
     ]
 
 
-def test_references_are_pairs_of_kind_and_name():
+def test_references_are_pairs_of_resource_kind_and_name():
     routing = {
         "filters": [{"targets": [{"queue": "A", "skip_if": "workers.${activity:Idle} == 0"}]}],
         "default_filter": {"queue": "B"},

@@ -54,7 +54,7 @@ def test_query_of_the_authorization_endpoint_is_kept(
     assert location.count("?") == 1
 
 
-def test_silent_sign_in_sends_prompt_none(browser: Browser) -> None:
+def test_silent_sign_in_sets_the_prompt_parameter_to_none(browser: Browser) -> None:
     location = browser.get("/console/sign-in?silent=1").headers["Location"]
     assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
 
@@ -68,7 +68,7 @@ def test_silent_sign_in_sends_prompt_none(browser: Browser) -> None:
         ({"prompt_values_supported": "select_account"}, "login"),
     ],
 )
-def test_account_choice_uses_select_account_only_if_the_provider_supports_it(
+def test_account_choice_requests_the_select_account_prompt_only_if_supported(
     browser: Browser, provider: FakeProvider, metadata: dict[str, Any], prompt: str
 ) -> None:
     provider.metadata |= metadata
@@ -77,7 +77,7 @@ def test_account_choice_uses_select_account_only_if_the_provider_supports_it(
     assert claims_of(browser.finish(browser.provider.authorize(location)))
 
 
-def test_account_choice_at_google_uses_prompt_select_account() -> None:
+def test_account_choice_at_google_requests_the_select_account_prompt() -> None:
     google, no_secrets = "https://accounts.google.com", cast("SecretsSource", None)
     provider = Provider(google, CLIENT_ID, "openid", no_secrets, now_ms=lambda: 1)
     metadata = {"issuer": google, "authorization_endpoint": f"{google}/o/oauth2/v2/auth"}
@@ -135,7 +135,7 @@ def test_redirect_uri_contains_the_stage_if_no_base_url_is_set(
     assert "; Path=/prod/console/session; " in set_cookies(response)[1]
 
 
-def test_responses_prevent_caching_and_referrers(browser: Browser) -> None:
+def test_responses_forbid_caching_and_sending_a_referrer(browser: Browser) -> None:
     query = browser.begin()
     for response in (browser.get("/console/sign-in"), browser.finish(query)):
         assert response.headers["Cache-Control"] == "no-store"
@@ -202,7 +202,7 @@ def test_sign_in_returns_to_the_page_that_started_it(browser: Browser) -> None:
         "console/?" + "a" * 201,
     ],
 )
-def test_invalid_return_to_is_rejected(browser: Browser, page: str) -> None:
+def test_invalid_return_to_parameter_is_rejected(browser: Browser, page: str) -> None:
     response = browser.get(f"/console/sign-in?{urlencode({'return_to': page})}")
     assert response.status_code == 400
     assert "return_to" in response.json_body["Message"]

@@ -19,7 +19,7 @@ def test_metadata_and_keys_are_cached_for_an_hour(browser: Browser, provider: Fa
     assert (provider.requests[METADATA_PATH], provider.requests["/jwks"]) == (2, 2)
 
 
-def test_unknown_key_causes_at_most_one_fetch_of_the_keys_per_minute(
+def test_unknown_key_causes_the_keys_to_be_fetched_at_most_once_a_minute(
     browser: Browser, provider: FakeProvider
 ) -> None:
     assert claims_of(browser.sign_in())
@@ -61,7 +61,7 @@ def test_new_key_without_a_new_key_id_is_fetched_at_most_once_a_minute(
     assert provider.requests["/jwks"] == 2
 
 
-def test_forged_signatures_cause_at_most_one_fetch_of_the_keys_per_minute(
+def test_forged_signatures_cause_the_keys_to_be_fetched_at_most_once_a_minute(
     browser: Browser, provider: FakeProvider
 ) -> None:
     assert claims_of(browser.sign_in())
@@ -82,7 +82,7 @@ def test_removed_key_is_rejected_after_the_keys_are_fetched_again(
     assert failure(browser.sign_in()) == "provider_invalid"
 
 
-def test_unusable_metadata_and_keys_are_not_cached_for_an_hour(
+def test_unusable_metadata_and_keys_are_fetched_again_after_at_most_a_minute(
     browser: Browser, provider: FakeProvider
 ) -> None:
     provider.metadata = {"issuer": "maintenance"}

@@ -103,7 +103,9 @@ def make_attempt() -> Attempt:
     return Attempt("s" * 43, "n" * 43, "v" * 43, f"{BASE_URL}/console/callback", "console/")
 
 
-def test_attempt_is_read_from_the_cookie_unless_the_cookie_has_expired(browser: Browser) -> None:
+def test_sign_in_attempt_is_read_from_the_cookie_unless_the_cookie_has_expired(
+    browser: Browser,
+) -> None:
     secrets, attempt = browser.api.service.secrets, make_attempt()
     assert sign_in_cookie.unseal(sign_in_cookie.seal(attempt, secrets), secrets) == attempt
     expired = sign_in_cookie.seal(attempt, secrets, seconds=-1)

@@ -54,7 +54,9 @@ BAD_TOKENS: dict[str, Any] = {
     "empty subject": lambda claims: sign({**claims, "sub": ""}),
     "numeric subject": lambda claims: sign({**claims, "sub": 1}),
     "signed with a key that is not published": lambda claims: sign(claims, "RSA 2"),
-    "signed with a different key, published kid": lambda claims: sign(claims, "RSA 2", kid="RSA 1"),
+    "signed with a different key under a published key ID": lambda claims: sign(
+        claims, "RSA 2", kid="RSA 1"
+    ),
     "changed claims": with_changed_claims,
     "not signed": lambda claims: jwt.encode(
         claims, None, algorithm="none", headers={"kid": "RSA 1"}
@@ -94,7 +96,7 @@ GOOD_TOKENS: dict[str, Any] = {
         {**claims, "aud": ["other", CLIENT_ID], "azp": CLIENT_ID}
     ),
     "with azp": lambda claims: sign({**claims, "azp": CLIENT_ID}),
-    "without kid": lambda claims: jwt.encode(claims, private_key("RSA 1"), algorithm="RS256"),
+    "without a key ID": lambda claims: jwt.encode(claims, private_key("RSA 1"), algorithm="RS256"),
 }
 
 
@@ -152,11 +154,11 @@ def test_short_rsa_key_is_rejected(browser: Browser, provider: FakeProvider) -> 
     assert failure(response) == "provider_invalid"
 
 
-def test_token_without_kid_needs_a_single_suitable_key(
+def test_token_without_a_key_id_is_accepted_only_if_exactly_one_key_is_suitable(
     browser: Browser, provider: FakeProvider
 ) -> None:
     provider.jwks = [public_jwk("RSA 1"), public_jwk("RSA 2")]
-    provider.make_token = GOOD_TOKENS["without kid"]
+    provider.make_token = GOOD_TOKENS["without a key ID"]
     assert failure(browser.sign_in()) == "provider_invalid"
     provider.jwks = [public_jwk("RSA 1"), public_jwk("RSA 2", use="enc"), public_jwk("EC 256")]
     browser.api.clock.now += 60_000

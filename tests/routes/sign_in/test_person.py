@@ -146,7 +146,7 @@ def test_supervisor_without_verified_email_is_identified_by_subject(
     ("limits", "lifetime"),
     [(("1800", "86400"), 1800), (("86400", "7200"), 7200)],
 )
-def test_lifetime_of_the_token_is_limited(
+def test_lifetime_of_the_token_does_not_exceed_either_limit(
     environ: dict[str, str],
     oidc: None,
     request: pytest.FixtureRequest,

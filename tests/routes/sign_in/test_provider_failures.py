@@ -140,7 +140,7 @@ def test_error_takes_precedence_over_a_code(browser: Browser, provider: FakeProv
     assert provider.forms == []
 
 
-def test_response_without_code_fails(browser: Browser) -> None:
+def test_sign_in_fails_if_the_provider_response_contains_no_code(browser: Browser) -> None:
     state = browser.begin().partition("&")[2]
     assert failure(browser.finish(state)) == "provider_refused"
 

@@ -17,7 +17,7 @@ from tests.routes.sign_in.browser import COOKIE, Browser, claims_of, failure
         (["client_secret_post"], False),
     ],
 )
-def test_client_secret_authenticates_the_client(
+def test_client_secret_is_sent_in_the_form_only_if_basic_authentication_is_unsupported(
     environ: dict[str, str],
     oidc: None,
     request: pytest.FixtureRequest,
