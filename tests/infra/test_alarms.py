@@ -220,7 +220,7 @@ def dashboard():
     return json.loads(templates.with_stage(dashboard["DashboardBody"], "${Stage}"))
 
 
-def test_dashboard_shows_the_metrics_of_the_alarms_except_invocations(dashboard):
+def test_dashboard_shows_every_metric_with_an_alarm_except_invocations(dashboard):
     assert {widget["y"] for widget in dashboard["widgets"]} == {0, 6, 12}
     displayed = {metric[1:2] for metric in dashboard_metrics(dashboard)}
     assert {(name,) for _, _, name, _ in METRICS} - {("Invocations",)} <= displayed

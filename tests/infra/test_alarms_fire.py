@@ -91,7 +91,7 @@ def test_normal_metrics_are_defined_for_every_alarm():
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_only_sweep_silent_fires_without_data(alarm):
+def test_only_the_sweep_silent_alarm_fires_without_data(alarm):
     assert fires(alarm, NO_DATA) is (alarm == "SweepSilent")
 
 

@@ -32,7 +32,7 @@ def test_key_is_read_from_the_settings():
     assert "key-secret" not in repr(key)
 
 
-def test_first_key_of_the_parameter_is_used(ssm):
+def test_first_key_in_the_ssm_parameter_is_used(ssm):
     value = {"auth_tokens": ["t"], "api_keys": {FIRST: "one", SECOND: "two"}}
     ssm.put_parameter(Name="/twilio", Value=json.dumps(value), Type="SecureString")
 

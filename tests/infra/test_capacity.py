@@ -83,7 +83,7 @@ def stage_settings(*, tutorial_routes=False, prefixes=("",), agents=150, oidc_is
         (1_000, 150, 50, 50),
     ],
 )
-def test_concurrency_is_the_stages_reserved_or_the_accounts_unreserved_concurrency(
+def test_reserved_concurrency_of_a_stage_replaces_the_unreserved_concurrency_of_the_account(
     limit, unreserved, reserved, concurrency
 ):
     assert capacity.read_concurrency(account(limit, unreserved), stage(reserved)) == concurrency
@@ -99,7 +99,9 @@ def test_concurrency_is_the_stages_reserved_or_the_accounts_unreserved_concurren
         ({API: 50, SWEEP: 10}, 70, 10, 70),
     ],
 )
-def test_concurrency_reflects_changed_reserved_concurrency(existing, reserved, sweep, concurrency):
+def test_concurrency_is_computed_with_the_new_reserved_concurrency(
+    existing, reserved, sweep, concurrency
+):
     aws = account(1_000, 400, existing)
 
     assert capacity.read_concurrency(aws, stage(reserved, sweep)) == concurrency
@@ -283,7 +285,7 @@ def test_polls_of_all_agents_are_admitted_if_they_fit_into_a_twentieth_of_the_co
 
 
 @pytest.mark.parametrize(("agents", "rate"), [(1, 0.5), (150, 75), (1_000, 500), (10_000, 500)])
-def test_overview_has_a_throttle_for_the_configured_number_of_agents(agents, rate):
+def test_throttle_of_the_overview_depends_on_the_configured_number_of_agents(agents, rate):
     settings = stage_settings(agents=agents)
     found = api_settings.find_throttle(SimpleNamespace(settings=settings), 1_000, "/overview")
     assert found == Throttle(rate=rate, burst=200)
@@ -313,7 +315,7 @@ def test_events_have_their_own_throttle_on_every_path():
         ("/console/{version}/{name}", Throttle(rate=5, burst=100)),
     ],
 )
-def test_path_has_the_throttle_for_its_kind(path, throttle):
+def test_throttle_depends_on_the_path(path, throttle):
     settings = stage_settings()
     found = api_settings.find_throttle(SimpleNamespace(settings=settings), 10, path)
     assert found == throttle
@@ -362,7 +364,7 @@ def test_callback_log_has_its_own_throttle(method):
 
 
 @pytest.mark.parametrize("path", [api_settings._LOG_PATH, *api_settings._SUPERVISOR_PATHS])
-def test_deployment_page_lists_each_method_for_supervisors(path):
+def test_deployment_guide_names_each_method_that_only_supervisors_use(path):
     page = Path(__file__).parents[2] / "docs/deploy.md"
     assert f"`GET {path}`" in page.read_text(encoding="utf-8")
 
@@ -425,7 +427,7 @@ def throttles_with_a_provider(concurrency):
 
 
 @pytest.mark.parametrize("concurrency", [10, 1_000])
-def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
+def test_sign_in_uses_part_of_the_concurrency_for_waiting_requests(concurrency):
     found = throttles_with_a_provider(concurrency)
     assert found["/~1console~1callback", "GET"] == capacity.waiting_throttle(concurrency, 3 / 10)
     assert found["/~1create-task", "POST"] == capacity.waiting_throttle(concurrency, 1 / 10)
@@ -467,13 +469,15 @@ SIGNATURE_PATH = "/reservations/{sid}/signature"
     ("concurrency", "throttle"),
     [(10, Throttle(1, 100)), (100, Throttle(10, 100)), (1_000, Throttle(50, 100))],
 )
-def test_page_has_a_low_rate_and_a_burst_for_the_start_of_a_shift(path, concurrency, throttle):
+def test_console_page_has_a_low_rate_and_a_burst_large_enough_for_the_start_of_a_shift(
+    path, concurrency, throttle
+):
     stage = SimpleNamespace(settings=stage_settings(agents=50))
     assert api_settings.find_throttle(stage, concurrency, path) == throttle
 
 
 @pytest.mark.parametrize("oidc_issuer", ["", "https://login.example.com"])
-def test_exchange_of_a_cookie_for_a_token_has_the_throttle_of_the_page(oidc_issuer):
+def test_exchange_of_a_cookie_for_a_token_has_the_throttle_of_the_console_page(oidc_issuer):
     settings = stage_settings(oidc_issuer=oidc_issuer, agents=50)
     found = api_settings._method_settings(SimpleNamespace(settings=settings), 100)
     throttles = [
@@ -489,7 +493,9 @@ def test_exchange_of_a_cookie_for_a_token_has_the_throttle_of_the_page(oidc_issu
     ("concurrency", "throttle"),
     [(2, Throttle(0.04, 1)), (10, Throttle(0.2, 2)), (1_000, Throttle(20, 100))],
 )
-def test_supervisor_reads_have_a_lower_rate_and_the_default_burst(path, concurrency, throttle):
+def test_requests_of_supervisors_have_the_default_burst_and_a_lower_rate(
+    path, concurrency, throttle
+):
     stage = SimpleNamespace(settings=stage_settings())
     assert api_settings.find_throttle(stage, concurrency, path) == throttle
 

@@ -273,7 +273,7 @@ def test_debug_option_prints_the_traceback(checkout):
     assert "Traceback" in completed.stderr
 
 
-def test_policies_are_updated_with_changed_names_before_packaging(checkout):
+def test_packaged_policies_contain_a_changed_table_name(checkout):
     checkout.set_variables(**SIDS, STATE_TABLE="renamed")
 
     checkout.chalice("package", "out", **REGION)

@@ -76,7 +76,7 @@ def test_entered_secrets_are_stored_encrypted_and_never_shown(run_command, monke
     assert written.api_keys == {KEY: SECRET}
 
 
-def test_put_does_not_prompt_for_secrets_outside_a_terminal(run_command):
+def test_secrets_put_command_does_not_prompt_outside_a_terminal(run_command):
     result = run_command("secrets", "put", "--stage", "dev", stdin="")
 
     assert result.exit_code == 1
@@ -170,7 +170,7 @@ def test_existing_secrets_manager_secret_is_accepted(run_command, config):
     assert secrets.exist(connect(), stage_config.read("dev"))
 
 
-def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(run_command, config):
+def test_error_for_a_missing_secret_says_to_create_it_in_secrets_manager(run_command, config):
     use_secrets_manager(config)
 
     result = run_command("prepare", "--stage", "dev")
@@ -218,7 +218,7 @@ def test_logs_command_refuses_an_invalid_since_option(run_command, since):
         (["destroy", "--data"], "y\n", "Type the stage's name", "The name is not dev."),
     ],
 )
-def test_destroy_removes_nothing_without_confirmation(
+def test_destroy_command_removes_nothing_without_confirmation(
     run_command, arguments, answer, question, error
 ):
     boto3.client("ssm").put_parameter(Name=PARAMETER, Value="kept", Type="String")
@@ -260,7 +260,7 @@ def test_error_for_an_undeclared_stage_says_how_to_destroy_the_stage(run_command
     assert "restore its entry in the file, for example from Git, and run this command" in line
 
 
-def test_destroy_mentions_a_custom_domain_instead_of_twilio():
+def test_destroy_command_mentions_a_custom_domain_instead_of_twilio():
     settings = SimpleNamespace(public_base_url="https://calls.example.com")
 
     described = destroy._describe_next_deployment(SimpleNamespace(settings=settings))
@@ -270,7 +270,7 @@ def test_destroy_mentions_a_custom_domain_instead_of_twilio():
 
 
 @pytest.mark.parametrize(("options", "exit_code"), [(["--follow"], 0), ([], 1)])
-def test_interrupted_logs_command_succeeds_only_with_follow(
+def test_interrupted_logs_command_succeeds_only_with_the_follow_option(
     run_command, monkeypatch, options, exit_code
 ):
     monkeypatch.setattr(logs, "_lines", mock.Mock(side_effect=KeyboardInterrupt))
@@ -279,7 +279,7 @@ def test_interrupted_logs_command_succeeds_only_with_follow(
 
 
 @pytest.mark.parametrize("stage", ["local", "missing", "prod"])
-def test_error_for_undeployable_stage_states_the_reason(run_command, stage):
+def test_error_for_an_undeployable_stage_states_the_reason(run_command, stage):
     reasons = {
         "local": "SETTINGS_DEFAULTS is for local use",
         "missing": "There is no stage 'missing'",
@@ -336,7 +336,9 @@ def test_public_base_url_must_match_the_custom_domain(run_command, config, prefi
 @pytest.mark.parametrize(
     "url", ["localhost:4566", "http://", "http://a b", "http://x:99999", "http://[", "ftp://x"]
 )
-def test_error_for_malformed_endpoint_names_the_variable(run_command, monkeypatch, name, url):
+def test_error_for_a_malformed_endpoint_url_mentions_the_variable(
+    run_command, monkeypatch, name, url
+):
     monkeypatch.setenv(name, url)
 
     result = run_command("status", "--stage", "dev")
@@ -347,7 +349,7 @@ def test_error_for_malformed_endpoint_names_the_variable(run_command, monkeypatc
 
 
 @pytest.mark.parametrize("region", ["mars", "eu-west1", "EU-WEST-1", "eu-west-1a"])
-def test_error_for_unknown_region_names_the_variable(run_command, monkeypatch, region):
+def test_error_for_an_unknown_region_mentions_the_variable(run_command, monkeypatch, region):
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
 
     result = run_command("status", "--stage", "dev")
@@ -382,7 +384,7 @@ def test_unreachable_endpoint_is_reported_with_the_variables_that_select_it(monk
     )
 
 
-def test_error_for_missing_region_shows_the_remedy(run_command, monkeypatch):
+def test_error_for_a_missing_region_shows_the_remedy(run_command, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
 
     result = run_command("status", "--stage", "dev")

@@ -223,7 +223,7 @@ def test_no_password_is_shown_even_if_the_url_is_malformed(user, before, after, 
     assert "secret" not in connection.mask(url, base_url)
 
 
-def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
+def test_urls_are_kept_without_a_terminal_unless_the_change_is_confirmed_in_advance(stage):
     stage.workflow.update(assignment_callback_url=OTHER_URL)
 
     assert "run this command again with --yes" in stage.deploy().output
@@ -253,7 +253,7 @@ def test_url_of_the_removed_stage_is_replaced(stage):
 
 
 @pytest.mark.parametrize("suffix", ["#rc=2", "?tenant=acme", "?tenant=acme#rp=all"])
-def test_query_and_connection_overrides_are_kept(stage, suffix):
+def test_connection_overrides_and_query_string_are_kept(stage, suffix):
     stage.deploy("--yes")
     stage.workflow.update(assignment_callback_url=f"{PRIMARY}{suffix}")
 
@@ -262,7 +262,9 @@ def test_query_and_connection_overrides_are_kept(stage, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["#rc=2", "?tenant=acme", "?tenant=acme#rp=all"])
-def test_query_and_connection_overrides_are_kept_after_the_removal_of_the_stage(stage, suffix):
+def test_connection_overrides_and_query_string_are_kept_after_the_removal_of_the_stage(
+    stage, suffix
+):
     stage.deploy("--yes")
     removed = [url.replace("own", "removed") + suffix for url in (PRIMARY, FALLBACK, EVENT)]
     stage.workflow.update(
@@ -288,7 +290,7 @@ def test_query_of_an_unrelated_url_is_not_kept(stage):
 
 
 @pytest.mark.parametrize("suffix", ["", "?tenant=acme#rc=2", "/"])
-def test_callbacks_of_another_stage_are_redirected_only_if_confirmed_in_a_terminal(
+def test_callbacks_of_another_stage_are_redirected_only_if_the_operator_confirms_in_a_terminal(
     stage, monkeypatch, suffix
 ):
     requested = []

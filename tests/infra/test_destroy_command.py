@@ -96,7 +96,7 @@ def test_data_is_kept_without_the_data_option(run):
 
 
 @pytest.mark.parametrize("owned", [[RESERVATIONS], [STATE], TABLES], ids=" ".join)
-def test_table_that_another_stages_stack_owns_is_kept(run, owners, owned):
+def test_table_owned_by_the_stack_of_another_stage_is_kept(run, owners, owned):
     owners |= dict.fromkeys(owned, OTHER_STACK)
 
     result = run(*DESTROY, "--yes")
@@ -123,7 +123,7 @@ def test_nothing_is_deleted_if_the_owner_cannot_be_determined(run, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [PARAMETER, f" {PARAMETER}", PARAMETER[1:]])
-def test_parameter_of_another_declared_stage_is_kept(run, config, name):  # noqa: F811
+def test_parameter_that_another_declared_stage_uses_is_kept(run, config, name):  # noqa: F811
     with edit_config(config.parents[1]) as project:
         project["stages"]["prod"]["environment_variables"]["SECRETS_PARAMETER"] = name
 

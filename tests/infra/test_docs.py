@@ -130,7 +130,7 @@ def test_runbook_keeps_every_parameter_of_the_stack_during_an_import():
 
 
 def documented_json(key):
-    """Return the JSON document in the security guide that has this key."""
+    """Return the JSON document with this top-level key from the security guide."""
     blocks = re.findall(r"```json\n(.*?)```", SECURITY, re.DOTALL)
     (document,) = (block for block in map(json.loads, blocks) if key in block)
     return document

@@ -236,7 +236,7 @@ PROBLEMS = {
         "timeouts",
         "time out after 90 s, but RESERVATION_TIMEOUT_SECONDS is 1200",
     ),
-    "wrong timeout by Workflow": (
+    "wrong timeout in RESERVATION_TIMEOUTS_BY_WORKFLOW": (
         lambda s: add_workflow(s, "", RESERVATION_TIMEOUTS_BY_WORKFLOW='{"SID": 91}'),
         "timeouts",
         "time out after 90 s, but the value in RESERVATION_TIMEOUTS_BY_WORKFLOW is 91",
@@ -361,7 +361,7 @@ def test_failing_event_callback_is_reported_by_only_one_check(stage, status):
     assert results["forged_request"].text == "because of signed_request"
 
 
-def test_event_refused_by_a_service_with_other_sids_suggests_a_deployment(stage):
+def test_error_for_an_event_refused_because_of_different_sids_suggests_a_deployment(stage):
     workspace_sid = stage.stage.settings.twilio_workspace_sid
     stage.set(TWILIO_WORKSPACE_SID="WS" + "9" * 32)
     stage_config.set_variables("dev", {"TWILIO_WORKSPACE_SID": workspace_sid})
@@ -446,7 +446,7 @@ def test_workflow_of_another_app_is_not_examined(stage):
     assert diagnose(stage)["timeouts"].outcome is Outcome.OK
 
 
-def test_timeout_by_workflow_may_differ_from_the_default(stage):
+def test_configured_timeout_of_a_workflow_may_differ_from_the_default(stage):
     add_workflow(
         stage,
         f"{stage.base_url}/assignment_callback",
@@ -662,7 +662,7 @@ def test_local_stage_is_checked_without_aws(taskrouter, dynamodb, tables, monkey
     assert results.keys() == {check.name for check in CHECKS} - {*in_aws}
 
 
-def test_local_stage_needs_no_profile_and_reports_a_stopped_stack(monkeypatch):
+def test_local_stage_needs_no_aws_profile_and_a_stopped_stack_is_reported(monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "nonexistent")
     unreachable = {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}
 

@@ -251,7 +251,7 @@ def test_probe_is_refused_if_its_worker_could_be_offered_real_tasks(stage):
     assert len(after["task_queues"]) == len(before["task_queues"]) + 1
 
 
-def test_probe_of_a_multitasking_workspace_receives_no_real_task(stage):
+def test_worker_of_the_probe_receives_no_real_task_in_a_multitasking_workspace(stage):
     stage.workspace.update(multi_task_enabled=True)
     queue = stage.workspace.task_queues.create(friendly_name="Everyone", target_workers="1==1")
     routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
@@ -312,13 +312,13 @@ def test_failed_deletion_is_reported_together_with_the_findings(stage):
 def test_failed_list_request_does_not_prevent_other_deletions(stage, kind):
     """Only resources in the failed list, and the resources that they use, may remain."""
     before = resources(stage)
-    api_of_probe = []
+    clean_up_calls = []
     stage.twilio.fault("request", "error", method="POST", path="*/Tasks", times=None)
 
     def fail_lists(api):
-        if api_of_probe:
+        if clean_up_calls:
             stage.twilio.fault("request", "error", method="GET", path=f"*/{kind}", times=None)
-        api_of_probe.append(api)
+        clean_up_calls.append(api)
         return clean_up(api)
 
     clean_up = probe.clean_up
@@ -366,26 +366,26 @@ class VirtualTimer:
     ("path", "method"), [("*", None), ("*/Tasks", "POST"), ("*", "DELETE"), ("*/Workers/*", None)]
 )
 def test_endless_throttling_ends_the_probe(stage, path, method):
-    time_of_probe, limits = VirtualTimer(), {"method": method} if method else {}
+    virtual_clock, limits = VirtualTimer(), {"method": method} if method else {}
     stage.twilio.fault(
         "request", "error", status=429, retry_after=5, path=path, times=None, **limits
     )
 
-    findings = probe.run(stage.subject, time_of_probe.timer())
+    findings = probe.run(stage.subject, virtual_clock.timer())
     stage.twilio.clear_faults()
 
     assert findings.errors
     # The life cycle and the final clean-up each stop after a minute.
-    assert time_of_probe.seconds < 140
+    assert virtual_clock.seconds < 140
 
 
-def test_time_that_throttled_requests_wait_is_not_measured(stage):
-    time_of_probe = VirtualTimer()
+def test_measured_times_exclude_waits_caused_by_throttling(stage):
+    virtual_clock = VirtualTimer()
     stage.twilio.fault(
         "request", "error", status=429, retry_after=7, method="POST", path="*/Tasks", times=3
     )
 
-    findings = probe.run(stage.subject, time_of_probe.timer())
+    findings = probe.run(stage.subject, virtual_clock.timer())
 
     assert findings.milliseconds["task created"] == 0
 
@@ -518,6 +518,6 @@ def test_settings_that_the_probe_finds_are_documented(stage):
     rows = re.findall(r"^\| (`SIMULATOR.+?) \|", documented_part, re.MULTILINE)
     documented = {name.lower() for name in re.findall(r"`SIMULATOR_(\w+)`", " ".join(rows))}
 
-    # By default, the simulator sends no rate limit, so the probe cannot find this setting.
+    # By default, the simulator sends no rate limit headers, so the probe cannot find this setting.
     assert documented == probe.run(stage.subject, TIMER).settings.keys() | {"rate_limit"}
     assert documented < DEFAULTS.keys()

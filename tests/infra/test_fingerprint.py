@@ -1,4 +1,4 @@
-"""The fingerprint of a deployment changes with the inputs that affect the result."""
+"""The fingerprint of a deployment changes with every input that affects the deployment."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def compute(concurrency=1_000):
     return fingerprint.compute(stage_config.read("dev", allow_empty_sids=True), concurrency)
 
 
-def test_timestamps_bytecode_and_unpackaged_files_do_not_change_the_fingerprint(checkout):
+def test_fingerprint_ignores_timestamps_and_bytecode_and_unpackaged_files(checkout):
     before = compute()
     for file in checkout.rglob("*"):
         file.touch()
@@ -128,7 +128,7 @@ def change_policy(monkeypatch):
 
 @pytest.mark.parametrize("change", [change_runtime, change_chalice, change_throttle, change_policy])
 @pytest.mark.usefixtures("checkout")
-def test_fingerprint_depends_on_the_runtime_the_chalice_version_the_throttle_and_the_policy(
+def test_new_runtime_or_chalice_version_or_throttle_or_policy_changes_the_fingerprint(
     monkeypatch, change
 ):
     before = compute()

@@ -29,7 +29,7 @@ def stage(tables):
 @pytest.mark.parametrize(
     ("seconds", "age"), [(0, "0 s"), (100, "100 s"), (725, "12 minutes"), (1799, "29 minutes")]
 )
-def test_error_for_a_held_lock_states_the_owner_the_age_and_the_remedy(
+def test_error_for_a_held_lock_states_its_owner_and_age_and_the_remedy(
     aws, stage, monkeypatch, seconds, age
 ):
     now = int(lock.time.time())
@@ -45,7 +45,7 @@ def test_error_for_a_held_lock_states_the_owner_the_age_and_the_remedy(
     assert "use --break-lock, or wait until the lock expires at" in str(refused.value)
 
 
-def test_error_names_a_state_table_with_a_different_key(aws, stage, capsys):
+def test_state_table_with_a_different_key_is_named_in_the_error(aws, stage, capsys):
     key = {"AttributeName": "order", "AttributeType": "S"}
     aws.client("dynamodb").create_table(
         TableName="unrelated-orders",
@@ -112,7 +112,7 @@ def test_lock_of_a_killed_deployment_expires(aws, stage, monkeypatch):
         pass
 
 
-def test_former_owner_does_not_release_a_broken_lock(aws, stage):
+def test_former_owner_does_not_release_the_lock_of_the_new_owner(aws, stage):
     with lock.acquire(aws, stage, force=False):
         new_owner = lock.acquire(aws, stage, force=True)
         new_owner.__enter__()

@@ -63,7 +63,7 @@ def test_each_function_has_its_own_role_for_any_account_and_region(packaged_stag
                     assert "$" not in arn
 
 
-def test_memory_timeouts_and_tracing_are_set(packaged_stage):
+def test_memory_and_timeouts_and_tracing_are_set(packaged_stage):
     functions = packaged_stage.of_type("AWS::Lambda::Function")
     api, sweep = functions["APIHandler"], functions["Sweep"]
     assert (api["MemorySize"], api["Timeout"]) == (1024, 29)
@@ -156,7 +156,7 @@ def test_only_routes_with_alarms_have_paid_metrics(packaged_stage):
     } == alarmed_paths
 
 
-def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(
+def test_access_log_is_off_by_default_and_excludes_queries_and_headers_and_bodies(
     packaged_stage, stage_with_options
 ):
     (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()

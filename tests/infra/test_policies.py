@@ -188,13 +188,13 @@ def called_routes(api):
     }
 
 
-def test_api_policy_allows_exactly_the_calls_made(api, calls, allowed):
+def test_api_policy_allows_exactly_the_dynamodb_calls_of_the_api(api, calls, allowed):
     use_every_route(api)
 
     assert filter_by_service(allowed(API), "dynamodb") == calls
 
 
-def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
+def test_sweep_policy_allows_exactly_the_dynamodb_calls_of_the_sweep(api, calls, allowed):
     create_reservation(api)
     api.taskrouter.set_status(create_reservation(api).reservation_sid, Status.WRAPPING)
     unrecorded = api.taskrouter.add(created_at=api.clock.now)  # no callback was posted
@@ -245,7 +245,7 @@ def test_policies_allow_exactly_the_calls_that_read_secrets(ssm_calls, allowed):
         assert filter_by_service(allowed(handler), "ssm") == ssm_calls
 
 
-def test_app_calls_only_dynamodb_logs_and_ssm():
+def test_app_calls_only_dynamodb_and_cloudwatch_logs_and_ssm():
     clients = [
         service
         for file in CHALICELIB.rglob("*.py")
@@ -271,7 +271,7 @@ def test_api_policy_allows_exactly_the_searches_of_the_api_log(stage, allowed, f
     assert not {call for call in filter_by_service(allowed(SWEEP), "logs") if "Filter" in call[0]}
 
 
-def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):
+def test_policies_allow_reading_only_the_configured_secret_in_secrets_manager(stage):
     settings = replace(stage.settings, secrets_parameter=f"{policies.SECRETS_MANAGER}twilio/dev")
     rendered = policies.render(replace(stage, settings=settings))
     for policy in rendered.values():
@@ -288,7 +288,7 @@ def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):
         }
 
 
-def test_policies_allow_access_only_to_tables_secrets_logs_and_traces(stage, allowed):
+def test_policies_allow_access_only_to_tables_and_secrets_and_logs_and_traces(stage, allowed):
     for handler in (API, SWEEP):
         group = f"log-group:{stage.log_group(handler)}:*"
         searches = {
@@ -301,7 +301,7 @@ def test_policies_allow_access_only_to_tables_secrets_logs_and_traces(stage, all
             ("logs:CreateLogStream", ARN.format(service="logs", resource=group)),
             ("logs:PutLogEvents", ARN.format(service="logs", resource=group)),
             *searches[handler],
-            # X-Ray has no resource-level permissions.
+            # These X-Ray actions do not support resource-level permissions.
             ("xray:PutTraceSegments", "*"),
             ("xray:PutTelemetryRecords", "*"),
         }

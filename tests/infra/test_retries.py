@@ -55,7 +55,7 @@ def gateway(delays):
 
 
 @pytest.fixture
-def gateway_of_chalice(delays, monkeypatch):
+def chalice_gateway(delays, monkeypatch):
     """An API Gateway client like Chalice's in a process that `run_chalice` starts."""
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS])
     api_quotas.wait_for_quotas_in_all_sessions()
@@ -63,7 +63,7 @@ def gateway_of_chalice(delays, monkeypatch):
     return botocore.session.Session().create_client("apigateway", "eu-west-1", **credentials)
 
 
-@pytest.fixture(params=["gateway", "gateway_of_chalice"])
+@pytest.fixture(params=["gateway", "chalice_gateway"])
 def client(request):
     return request.getfixturevalue(request.param)
 

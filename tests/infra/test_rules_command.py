@@ -86,13 +86,13 @@ def run_rules(*arguments, **options):
     return run_infra("rules", *arguments, **options)
 
 
-def test_check_lists_valid_rules(file):
+def test_check_command_lists_valid_rules(file):
     result = run_rules("check", file)
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{file}: 5 rule(s), no mistakes.\n{RULE_LIST}"
 
 
-def test_check_reads_the_default_rules_or_the_file_in_the_setting(file):
+def test_check_command_reads_the_default_rules_or_the_configured_file(file):
     default_file = ROOT / "chalicelib" / "rules.toml"
     assert run_rules("check").stdout == f"{default_file}: 0 rule(s), no mistakes.\n"
     assert run_rules("check", RULES_FILE=str(file)).stdout.endswith(RULE_LIST)
@@ -101,14 +101,14 @@ def test_check_reads_the_default_rules_or_the_file_in_the_setting(file):
     )
 
 
-def test_check_refuses_a_file_together_with_a_stage(file):
+def test_check_command_refuses_a_file_together_with_a_stage(file):
     result = run_rules("check", file, "--stage", "dev")
 
     assert result.returncode == 2
     assert "FILE and --stage can't be used together. Omit one of them." in result.stderr
 
 
-def test_check_reports_every_mistake_with_exit_code_1():
+def test_check_command_reports_every_mistake_with_exit_code_1():
     result = run_rules("check", "tests/domain/bad_rules/many_mistakes.toml")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.count('many_mistakes.toml: rule "') == 6
@@ -124,7 +124,9 @@ def test_check_reports_every_mistake_with_exit_code_1():
     ids=["form", "JSON", "JSON with objects"],
 )
 @pytest.mark.parametrize("byte_order_mark", ["", "\ufeff"])
-def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, byte_order_mark):
+def test_explain_command_evaluates_each_rule_for_a_captured_callback(
+    file, capture, byte_order_mark
+):
     result = run_rules("explain", "-", "--rules", file, stdin=byte_order_mark + capture)
     assert result.returncode == 0, result.stderr
     assert result.stdout == EXPLANATION
@@ -132,7 +134,7 @@ def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, byte
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 @pytest.mark.parametrize("capture", [json.dumps(CALLBACK), urlencode(CALLBACK)])
-def test_explain_refuses_a_callback_that_is_not_utf_8(file, encoding, capture):
+def test_explain_command_refuses_a_callback_that_is_not_utf_8(file, encoding, capture):
     text = capture if encoding == "utf-16" else "\ufeff" + capture
     result = run_rules("explain", "-", "--rules", file, stdin=text.encode(encoding))
     assert result.returncode == 1
@@ -140,14 +142,14 @@ def test_explain_refuses_a_callback_that_is_not_utf_8(file, encoding, capture):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])
-def test_check_refuses_rules_that_are_not_utf_8(file, encoding):
+def test_check_command_refuses_rules_that_are_not_utf_8(file, encoding):
     file.write_text("\ufeff" * (encoding == "utf-16-be") + "# é", encoding=encoding)
     result = run_rules("check", file)
     assert result.returncode == 1
     assert result.stderr.endswith(": the file is not UTF-8. Save it as UTF-8.\n")
 
 
-def test_explain_prints_no_passwords_or_terminal_control_characters(file):
+def test_explain_command_prints_no_passwords_or_terminal_control_characters(file):
     file.write_text(
         '[[rule]]\nname = "sip"\nwhen = "task.name"\ninstruction = "conference"\n'
         'sip_auth_password = "hunter2"\n'
@@ -158,7 +160,7 @@ def test_explain_prints_no_passwords_or_terminal_control_characters(file):
     assert result.stdout.endswith('"sip_auth_password": "(secret)"}, by rule "sip"\n')
 
 
-def test_explain_prints_json_on_request(file, tmp_path):
+def test_explain_command_prints_json_on_request(file, tmp_path):
     capture = tmp_path / "callback"
     capture.write_text(json.dumps(CALLBACK | {"TaskAttributes": '{"vip": true}'}))
 
@@ -176,7 +178,7 @@ def test_explain_prints_json_on_request(file, tmp_path):
     }
 
 
-def test_explain_names_the_rule_that_reads_unreadable_attributes(file):
+def test_explain_command_names_the_rule_that_reads_unreadable_attributes(file):
     file.write_text('unreadable = "reject"\n' + file.read_text())
     capture = json.dumps(CALLBACK | {"TaskAttributes": "[1]"})
     result = run_rules("explain", "-", "--rules", file, stdin=capture)
@@ -210,14 +212,14 @@ def test_explain_names_the_rule_that_reads_unreadable_attributes(file):
 @pytest.mark.parametrize(
     "attributes", [r'{"vip": true, "x": "\ud800"}', r'"{\"vip\": true, \"x\": \"\\ud800\"}"']
 )
-def test_explain_reads_attributes_that_strict_parsers_reject(file, attributes):
+def test_explain_command_reads_attributes_that_strict_parsers_reject(file, attributes):
     capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
     result = run_rules("explain", "-", "--rules", file, stdin=capture)
     assert result.stdout.endswith('answer: {"instruction": "accept"}, by rule "VIPs at once"\n')
 
 
 @pytest.mark.parametrize("attributes", ['{"vip": NaN}', '"{\\"vip\\": [1e999]}"'])
-def test_explain_names_the_attribute_with_a_non_finite_number(file, attributes):
+def test_explain_command_names_the_attribute_with_a_non_finite_number(file, attributes):
     capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
     result = run_rules("explain", "-", "--rules", file, stdin=capture)
     assert (
@@ -229,7 +231,7 @@ def test_explain_names_the_attribute_with_a_non_finite_number(file, attributes):
     )
 
 
-def test_explain_does_not_show_values_that_are_nested_too_deeply(file):
+def test_explain_command_does_not_show_values_that_are_nested_too_deeply(file):
     deep = "[" * 1_500 + "]" * 1_500
     capture = json.dumps(CALLBACK | {"TaskAttributes": f'{{"vip": {deep}}}'})
     result = run_rules("explain", "-", "--rules", file, stdin=capture)
@@ -240,14 +242,14 @@ def test_explain_does_not_show_values_that_are_nested_too_deeply(file):
     assert "Write the attributes as a string" in result.stderr
 
 
-def test_explain_names_the_setting_if_no_rule_matches():
+def test_explain_command_mentions_assignment_instruction_if_no_rule_matches():
     result = run_rules("explain", "-", stdin=urlencode(CALLBACK), ASSIGNMENT_INSTRUCTION="accept")
     assert result.stdout == (
         'answer: {"instruction": "accept"}, by ASSIGNMENT_INSTRUCTION (no rule applies)\n'
     )
 
 
-def test_explain_shows_the_recorded_answer_of_a_reservation(file, api, dynamodb):
+def test_explain_command_shows_the_recorded_answer_of_a_reservation(file, api, dynamodb):
     parameters = api.callback_parameters(**CALLBACK)
     api.post_callback(parameters)
     environ = {
@@ -292,7 +294,7 @@ def test_documented_example_matches_the_output(tmp_path):
         ("-", "\u00ff", "The body must be a form"),
     ],
 )
-def test_explain_reports_a_malformed_callback_without_a_traceback(source, stdin, message):
+def test_explain_command_reports_a_malformed_callback_without_a_traceback(source, stdin, message):
     result = run_rules("explain", source, stdin=stdin)
     assert (result.returncode, result.stdout) == (1, "")
     assert message in result.stderr

@@ -78,7 +78,7 @@ def test_invalid_rules_are_refused(checkout_and_run, command):
 
 
 @pytest.mark.parametrize("command", ["chalice package", "infra package"])
-def test_invalid_rules_in_the_stages_rules_file_are_refused(checkout_and_run, command):
+def test_invalid_rules_in_the_configured_file_of_a_stage_are_refused(checkout_and_run, command):
     checkout, run = checkout_and_run
     (checkout / "chalicelib" / "rules-dev.toml").write_text(INVALID)
 

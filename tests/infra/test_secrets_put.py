@@ -51,7 +51,9 @@ def test_prompt_is_repeated_after_a_malformed_key_sid(stage):
 
 
 @pytest.mark.parametrize("client_secret", ["", "s3cret"])
-def test_put_prompts_for_the_client_secret_if_there_is_an_identity_provider(stage, client_secret):
+def test_command_prompts_for_the_client_secret_if_there_is_an_identity_provider(
+    stage, client_secret
+):
     stage.set(OIDC_ISSUER="https://login.example.com", OIDC_CLIENT_ID="console")
     value = secrets_of(stage.twilio)
     ((key, secret),) = value["api_keys"].items()
@@ -113,7 +115,7 @@ def test_secrets_are_refused_if_a_resource_of_the_stage_does_not_exist(stage, na
     assert stage.secrets is None
 
 
-def test_error_for_unreachable_twilio_names_the_option_that_stores_unverified_secrets(stage):
+def test_error_for_unreachable_twilio_mentions_the_option_that_stores_unverified_secrets(stage):
     stage.set(TWILIO_TASKROUTER_URL="http://127.0.0.1:1")
     value = secrets_of(stage.twilio)
 

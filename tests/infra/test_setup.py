@@ -211,7 +211,7 @@ def test_prompt_is_repeated_after_an_answer_that_is_not_a_listed_number(answer):
 @pytest.mark.parametrize(
     ("code", "page"), [(20001, "/docs/api/errors/20001."), (400, "/docs/api/errors.")]
 )
-def test_error_links_to_the_page_for_twilios_error_code(code, page):
+def test_error_links_to_the_page_about_the_twilio_error_code(code, page):
     account = Account("https://x.example", SID["AC"], SID["SK"], "secret", remedy="")
 
     def refuse():
@@ -321,7 +321,7 @@ def test_suggested_command_replaces_the_refused_key_of_a_stage_without_sids(new_
     assert new_stage.deploy(**environ).exit_code == 0
 
 
-def test_packaging_a_stage_without_sids_names_the_command_that_prepares_it(new_stage, tmp_path):
+def test_error_for_packaging_a_stage_without_sids_mentions_the_prepare_command(new_stage, tmp_path):
     result = CliRunner().invoke(main, ["package", "--stage", "dev", str(tmp_path / "out")])
 
     assert result.exit_code == 1
@@ -523,7 +523,7 @@ def test_invalid_timeout_of_the_workflow_is_refused_and_not_written(
     assert new_stage.config.read_text() == before
 
 
-def test_timeout_of_the_stages_workflow_is_corrected_in_timeouts_by_workflow(new_stage):
+def test_entry_for_the_workflow_of_the_stage_in_timeouts_by_workflow_is_corrected(new_stage):
     new_stage.configure()
     sid = new_stage.twilio.workflow_sid
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 300}))
@@ -545,7 +545,7 @@ def create_workflow(stage, timeout):
     ).sid
 
 
-def test_timeout_of_another_workflow_is_corrected(new_stage):
+def test_entry_for_another_workflow_in_timeouts_by_workflow_is_corrected(new_stage):
     new_stage.configure()
     sid = create_workflow(new_stage, 77)
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 300}))
@@ -565,7 +565,7 @@ def test_settings_are_checked_with_the_timeout_of_another_workflow(new_stage):
     assert new_stage.config.read_text() == before
 
 
-def test_timeout_of_a_missing_workflow_is_kept_with_a_warning(new_stage):
+def test_entry_for_a_missing_workflow_in_timeouts_by_workflow_is_kept_with_a_warning(new_stage):
     new_stage.configure()
     by_workflow = json.dumps({SID["WW"]: 300})
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=by_workflow)
@@ -600,7 +600,9 @@ def test_different_values_in_the_shell_are_reported_but_not_used(new_stage):
 def test_same_values_in_the_shell_are_not_reported(new_stage):
     new_stage.configure()
 
-    assert "not used" not in new_stage.deploy(**new_stage.environ).output
+    assert (
+        "because the stage has different values" not in new_stage.deploy(**new_stage.environ).output
+    )
 
 
 def test_malformed_stored_secrets_are_reported(new_stage):

@@ -232,7 +232,7 @@ chalice_record.run_chalice("deploy")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_chalice_ends_with_its_parent(number):
+def test_chalice_process_ends_when_its_parent_ends(number):
     with running(PARENT) as process:
         assert process.stderr.readline() == "deploying\n"
         process.send_signal(number)

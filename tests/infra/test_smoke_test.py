@@ -224,7 +224,7 @@ def test_server_that_closes_the_connection_without_a_response_is_reported_as_unr
         requests.exceptions.ChunkedEncodingError,
     ],
 )
-def test_timeout_redirect_loop_or_incomplete_response_is_not_reported_as_unreachable(
+def test_timeout_or_redirect_loop_or_incomplete_response_is_not_reported_as_unreachable(
     error, monkeypatch
 ):
     monkeypatch.setattr(requests, "get", mock.Mock(side_effect=error))

@@ -21,7 +21,7 @@ def tables():
 
 def test_tables_survive_updates_and_deletion_of_the_stack(tables):
     for table in tables:
-        # CloudFormation deletes the table only if the stack's creation fails.
+        # CloudFormation deletes such a table only if it rolls back the operation that created it.
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
@@ -39,7 +39,7 @@ def test_tables_are_encrypted_and_restorable_and_have_a_ttl(tables):
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_stack_contains_only_the_tables_if_operate_is_false():
+def test_stack_contains_only_the_tables_if_the_operate_parameter_is_false():
     resources = template.read()["Resources"]
     conditions = {name: resource.get("Condition") for name, resource in resources.items()}
     assert {name for name, condition in conditions.items() if not condition} == {

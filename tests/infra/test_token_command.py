@@ -32,7 +32,7 @@ def decode(settings, printed):
     )
 
 
-def test_supervisor_token_is_signed_with_the_stages_key_and_valid_for_eight_hours(settings):
+def test_supervisor_token_is_signed_with_the_key_of_the_stage_and_valid_for_eight_hours(settings):
     result = run("--role", "supervisor")
 
     claims = decode(settings, result.stdout)
@@ -53,7 +53,9 @@ def test_worker_token_contains_the_worker_and_the_requested_lifetime(settings):
 
 
 @pytest.mark.parametrize(("max_seconds", "expected"), [("600", 600), ("86400", 8 * 3600)])
-def test_default_lifetime_is_at_most_max_token_seconds(settings, max_seconds, expected):
+def test_default_lifetime_does_not_exceed_the_max_token_seconds_setting(
+    settings, max_seconds, expected
+):
     claims = decode(settings, run("--role", "service", MAX_TOKEN_SECONDS=max_seconds).stdout)
     assert claims["exp"] - time.time() == pytest.approx(expected, abs=60)
 
@@ -111,7 +113,7 @@ def test_worker_is_found_only_by_exact_name(taskrouter, settings):
     assert not_found.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"
 
 
-def test_worker_is_looked_up_on_the_simulators_port(taskrouter, settings):
+def test_worker_is_looked_up_at_the_configured_port_of_the_simulator(taskrouter, settings):
     port = taskrouter.url.rpartition(":")[2]
 
     found = run("--role", "worker", "--worker", "Alice", API_PORT="8150", SIMULATOR_PORT=port)

@@ -175,7 +175,7 @@ def test_lack_of_an_available_worker_does_not_fail_the_first_deployment(stage):
     assert tasks(stage) == []
 
 
-def test_different_callback_url_is_reported_before_a_task_is_created(stage):
+def test_wrong_callback_url_is_reported_before_a_task_is_created(stage):
     result = stage.deploy("--try")
 
     assert result.exit_code == 1
@@ -253,7 +253,7 @@ def test_list_of_possible_routes_ends_with_the_first_certain_match(
         ({"skip_if": "1==1"}, ["first", "Default filter"]),
     ],
 )
-def test_task_may_leave_a_filter_whose_target_is_skipped_or_times_out(target, names):
+def test_task_may_leave_a_filter_only_if_a_target_can_be_skipped_or_time_out(target, names):
     targets = [{"queue": "WQ1", **target}, {"queue": "WQ2"}]
     first = {"filter_friendly_name": "first", "expression": "a == 1", "targets": targets}
     routing = {"filters": [first], "default_filter": {"queue": "WQ3"}}
@@ -344,7 +344,7 @@ def test_prompt_is_repeated_after_attributes_that_match_no_filter(stage, monkeyp
     assert json.loads(tasks(stage)[0].fetch().attributes)["selected_language"] == "es"
 
 
-def test_workflow_with_complex_expressions_needs_attributes(stage):
+def test_workflow_with_complex_expressions_requires_the_try_attributes_option(stage):
     configure_workflow(stage, "age > 5 OR tier == 'gold'")
 
     result = stage.deploy("--yes", "--try")
@@ -535,7 +535,7 @@ def test_unreadable_workflow_configuration_is_reported():
         trial._parse_routes('{"task_routing": {"filters": [1]}}')
 
 
-def test_queues_of_filters_targets_and_the_default_are_listed_once():
+def test_queues_of_filters_and_targets_and_the_default_filter_are_listed_once():
     configuration = {
         "task_routing": {
             "filters": [
