@@ -98,7 +98,7 @@ def test_hangup_completes_task_of_connected_call(instruction):
     assert simulation.alert_codes() == []
 
 
-def test_caller_continues_with_action_after_worker_hangs_up():
+def test_caller_continues_at_the_action_url_after_worker_hangs_up():
     simulation = CallSimulation(DEQUEUE)
     simulation.documents["left_queue"] = '<Say>Goodbye.</Say><Pause length="3"/>'
     call = simulation.place_call("1")
@@ -166,7 +166,7 @@ DIAL_QUEUE = '<Dial><Queue reservationSid="{sid}" {attributes}/></Dial>'
 
 
 def call_instruction(simulation, queue_attributes="", **options):
-    """Return a function that builds a call instruction and the Worker's document."""
+    """Return a function that sets the Worker's document and builds a `call` instruction."""
 
     def respond(parameters):
         sid = options.pop("sid", parameters["ReservationSid"])
@@ -195,7 +195,7 @@ def test_call_instruction_accepts_reservation_when_document_dials_queue():
     assert simulation.activity_of(simulation.alice) == "Offline"
 
 
-def test_call_instruction_without_dial_leaves_reservation_pending():
+def test_call_instruction_leaves_reservation_pending_if_document_does_not_dial_queue():
     simulation = CallSimulation()
     simulation.documents["agent"] = "<Say>A caller is waiting.</Say>"
     url = f"{APP}agent"
@@ -223,7 +223,7 @@ def test_dialing_unavailable_reservation_emits_alert(options):
     assert simulation.alert_codes() == [14215]
 
 
-def test_hangup_cancels_task_of_caller_who_dialed_another_callers_reservation():
+def test_task_of_a_caller_who_dialed_a_different_reservation_is_canceled_on_hangup():
     simulation = CallSimulation()
     first = simulation.place_call("1")
     simulation.make_alice_idle()
@@ -252,7 +252,7 @@ def test_redirect_moves_caller_to_another_document(accept):
 
 
 def redirect_instruction(sid=None, *, accept=False):
-    """Return a function that builds a redirect instruction.
+    """Return a function that builds a `redirect` instruction.
 
     By default, the instruction redirects the Task's call.
     """

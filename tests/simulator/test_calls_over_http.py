@@ -39,7 +39,7 @@ def set_alice_idle(taskrouter):
     taskrouter.advance()
 
 
-def test_call_is_connected_by_dequeue_and_completed(app_and_taskrouter):
+def test_call_is_connected_by_a_dequeue_instruction_and_completed(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
@@ -86,7 +86,9 @@ def test_every_twiml_request_is_signed(app_and_taskrouter):
     [(500, "text/xml", 11200), (404, "text/xml", 11200), (200, "application/json", 12300),
      (200, "", 12300)],
 )  # fmt: skip
-def test_invalid_status_or_content_type_fails_call(app_and_taskrouter, status, content_type, code):
+def test_call_fails_if_status_or_content_type_of_twiml_is_invalid(
+    app_and_taskrouter, status, content_type, code
+):
     app, taskrouter = app_and_taskrouter
     app.set_response("/enqueue_call", twiml(""), status, content_type)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
@@ -97,7 +99,7 @@ def test_invalid_status_or_content_type_fails_call(app_and_taskrouter, status, c
 
 
 @pytest.mark.parametrize(("size", "codes"), [(64 * 1024, []), (64 * 1024 + 1, [11750])])
-def test_twiml_over_64_kb_fails_call(app_and_taskrouter, size, codes):
+def test_call_fails_if_twiml_exceeds_64_kb(app_and_taskrouter, size, codes):
     app, taskrouter = app_and_taskrouter
     padding = " " * (size - len(twiml("<Hangup/>")))
     app.set_response("/incoming_call", twiml(f"<Hangup/>{padding}"), content_type="text/xml")

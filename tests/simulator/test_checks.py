@@ -155,7 +155,7 @@ def test_name_of_a_missing_activity_is_an_error_only_if_activities_are_listed(pl
         ),
     ],
 )  # fmt: skip
-def test_name_of_a_missing_resource_is_an_error_only_if_its_kind_is_listed(
+def test_name_of_a_missing_resource_is_an_error_only_if_such_resources_are_listed(
     definition, section, kind, name
 ):
     (message,) = findings(definition)
@@ -355,7 +355,7 @@ def test_hyphen_in_a_value_is_allowed(text):
         ("1 < deep.list", "<: the deep.list attribute of Worker Yan is a list"),
     ],
 )
-def test_comparison_with_the_wrong_type_of_attribute_is_an_error(text, reason):
+def test_comparison_with_an_attribute_of_the_wrong_type_is_an_error(text, reason):
     hint = "; use HAS" if "is a list" in reason else ""
     message = f"{reason}, so the comparison is false{hint}"
     assert findings(changed("task_queues", target_workers=text)) == [
@@ -374,7 +374,7 @@ def test_comparison_with_the_wrong_type_of_attribute_is_an_error(text, reason):
         "deep.list HAS 1 OR vip == 1",
     ],
 )  # fmt: skip
-def test_comparison_with_the_right_type_is_allowed(text):
+def test_comparison_with_an_attribute_of_the_right_type_is_allowed(text):
     assert findings(changed("task_queues", target_workers=text)) == []
 
 
@@ -449,7 +449,7 @@ def test_target_of_a_task_queue_without_members_has_no_further_warning():
 
 
 @pytest.mark.parametrize("text", ["", " "])
-def test_empty_target_workers_are_a_warning(text):
+def test_empty_target_workers_expression_is_a_warning(text):
     assert findings(changed("task_queues", target_workers=text)) == [
         (
             "warning: task_queues[0]: an empty expression matches no Worker, so Tasks wait in this"
@@ -487,7 +487,7 @@ def test_filter_after_a_filter_that_matches_all_tasks_is_not_reached():
     ) == [f"warning: .filters[2]: {message}", f"warning: .filters[3]: {message}"]
 
 
-def test_filter_with_the_expression_of_a_preceding_filter_is_not_reached():
+def test_filter_that_repeats_the_expression_of_a_preceding_filter_is_not_reached():
     message = (
         f"no Task reaches this filter, because filter number 2 matches the same Tasks, {BLOCKED}"
     )
@@ -497,7 +497,7 @@ def test_filter_with_the_expression_of_a_preceding_filter_is_not_reached():
 
 
 @pytest.mark.parametrize("end", [{"timeout": 5}, {"skip_if": "workers.available == 0"}])
-def test_tasks_leave_a_catch_all_filter_only_if_its_last_target_has_timeout_or_skip_if(end):
+def test_tasks_leave_a_catch_all_filter_only_if_its_last_target_can_time_out_or_be_skipped(end):
     first = make_filter(None, {"queue": "All", "timeout": 5}, {"queue": "VIP", **end})
     assert routing_findings(first, make_filter("b == 1")) == []
     first = make_filter(None, {"queue": "All", **end}, {"queue": "VIP"})
@@ -521,7 +521,7 @@ def test_filters_whose_expressions_are_always_false_are_not_reached():
     )
 
 
-def test_target_after_a_target_without_timeout_or_skip_if_is_a_warning():
+def test_target_after_a_target_that_cannot_time_out_or_be_skipped_is_a_warning():
     message = (
         "Tasks that wait for a free Worker never reach this target, because the preceding target"
         " has neither timeout nor skip_if"
@@ -587,7 +587,7 @@ def test_undocumented_key_of_the_default_filter_is_a_warning(key, value):
     ]
 
 
-def test_events_filter_without_url_is_a_warning():
+def test_events_filter_is_a_warning_if_the_event_callback_url_is_null():
     definition = changed(None, event_callback_url=None, events_filter=["task.created"])
     assert findings(definition) == [
         "warning: events_filter has no effect, because event_callback_url is null"
@@ -596,7 +596,7 @@ def test_events_filter_without_url_is_a_warning():
     assert findings(changed(None, events_filter=["task.created"])) == []
 
 
-def test_fallback_without_assignment_callback_is_a_warning():
+def test_fallback_url_is_a_warning_if_the_assignment_callback_url_is_null():
     key = "fallback_assignment_callback_url"
     definition = changed("workflows", assignment_callback_url=None, **{key: "/f"})
     assert findings(definition) == [
@@ -606,7 +606,7 @@ def test_fallback_without_assignment_callback_is_a_warning():
     assert findings(changed("workflows", assignment_callback_url="/a", **{key: "/f"})) == []
 
 
-def test_fallback_with_an_absent_assignment_callback_is_a_warning():
+def test_fallback_url_is_a_warning_if_the_assignment_callback_url_is_absent():
     key = "fallback_assignment_callback_url"
     assert findings(changed("workflows", **{key: "/f"})) == [
         (

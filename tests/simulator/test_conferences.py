@@ -47,7 +47,7 @@ class ConferenceSimulation(CallSimulation):
 
     @property
     def statuses(self):
-        """The status of the Task and of Alice's Reservation."""
+        """The statuses of the Task and of Alice's Reservation."""
         return self.task_of(self.call).status, self.reservation_of(self.call).status
 
     def update(self, call, **changes):
@@ -154,7 +154,7 @@ def test_only_requested_events_are_reported_and_counted(events, expected):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", None])
-def test_conference_is_reported_with_requested_method(method):
+def test_conference_status_callbacks_use_the_requested_http_method(method):
     simulation = ConferenceSimulation(conference_status_callback_method=method)
     assert {item.method for item in simulation.callbacks} == {method or "POST"}
 
@@ -262,14 +262,14 @@ def test_participant_ends_conference_for_everybody(worker_hangs_up):
     assert simulation.conference.participants == {}
 
 
-def test_updated_flag_decides_whether_conference_ends():
+def test_conference_does_not_end_if_the_flag_of_the_leaving_participant_was_cleared():
     simulation = ConferenceSimulation(end_conference_on_exit=True)
     simulation.update(simulation.leg, end_conference_on_exit=False)
     simulation.hang_up(simulation.leg)
     assert not simulation.conference.has_ended
 
 
-def test_customer_continues_with_action_after_conference():
+def test_customer_continues_at_the_action_url_after_conference():
     simulation = ConferenceSimulation(end_conference_on_exit=True)
     simulation.clock.advance(40)
     simulation.documents["left_queue"] = "<Pause length='3'/>"
@@ -329,7 +329,7 @@ def test_worker_and_unknown_caller_leave_when_task_is_completed():
 
 
 def supervise(simulation, **parameters):
-    """Supervise Alice's Reservation; return the participant and the call of the supervisor."""
+    """Supervise Alice's Reservation; return the supervisor's participant and call."""
     instruction = {"instruction": "supervise", "supervisor": "client:sam", **parameters}
     reservation = simulation.reservation_of(simulation.call)
     execute(simulation.engine, simulation.workspace, reservation, instruction)

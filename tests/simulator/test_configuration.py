@@ -51,7 +51,7 @@ def test_invalid_configuration_is_rejected(text):
     ["nonsense here", "worker.level DESCENDING", "worker.level DESC,", "worker.1 ASC", " ", ",",
      "worker.level DESC worker.age ASC", "worker.level, ,", "worker.level: DESC", "1"],
 )  # fmt: skip
-def test_invalid_order_by_is_rejected(order_by):
+def test_invalid_value_of_order_by_is_rejected(order_by):
     target = {"queue": "WQ", "order_by": order_by}
     document = {"task_routing": {"filters": [{"targets": [target]}]}}
     with pytest.raises(ConfigurationError, match="^order_by: "):

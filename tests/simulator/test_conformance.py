@@ -194,7 +194,7 @@ def test_simultaneous_reservations_are_counted_as_one_assignment():
     assert (task.status, len(task.reservations)) == ("canceled", 4)
 
 
-def test_default_caller_id_of_dequeue_is_the_dialed_number():
+def test_default_caller_id_of_a_dequeue_instruction_is_the_dialed_number():
     simulation = CallSimulation({"instruction": "dequeue", "to": WORKER_NUMBER})
     simulation.place_call("1")
     simulation.make_alice_idle()

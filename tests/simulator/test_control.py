@@ -120,13 +120,13 @@ def test_post_and_put_reject_query_string_and_other_methods_reject_body(taskrout
         ("after=-1", "after must be the id"),
     ],
 )
-def test_log_rejects_invalid_values(taskrouter, query, message):
+def test_log_rejects_invalid_query_parameters(taskrouter, query, message):
     response = requests.get(f"{taskrouter.url}/simulator/log?{query}", timeout=5)
     assert error_in(response).startswith(message)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_log_accepts_every_kind(taskrouter, kind):
+def test_log_can_be_filtered_by_every_kind_of_entry(taskrouter, kind):
     assert {entry["kind"] for entry in taskrouter.log(kind)} <= {kind}
 
 
@@ -136,7 +136,7 @@ def test_kinds_of_log_entries_are_documented():
 
 
 @pytest.mark.parametrize("times", [0, -1, "1", True, 1.5])
-def test_fault_with_invalid_times_is_rejected(taskrouter, times):
+def test_fault_whose_times_field_is_invalid_is_rejected(taskrouter, times):
     values = {"on": "request", "kind": "cut", "times": times}
     message = error_in(send(taskrouter, "POST", "/simulator/faults", values))
     assert message == "times must be a whole number between 1 and 1,000,000,000"

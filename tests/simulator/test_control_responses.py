@@ -48,7 +48,7 @@ def test_workspace_is_described_with_credentials_and_sids(taskrouter, workspace)
     assert send(taskrouter, "GET", "") == (200, {**body, **empty})
 
 
-def test_description_without_workflow_has_empty_workflow_sid(taskrouter):
+def test_description_of_a_workspace_without_workflow_has_an_empty_workflow_sid(taskrouter):
     status, body = post(taskrouter, "/reset", friendly_name="Empty")
     assert (status, body["workflow_sid"], body["workers"]) == (200, "", {})
 
@@ -119,7 +119,7 @@ def test_placed_call_is_described(taskrouter):
 
 
 @pytest.mark.parametrize("name", ["from", "to"])
-def test_from_and_to_may_have_up_to_100_visible_characters(taskrouter, name):
+def test_caller_and_called_party_may_have_up_to_100_visible_characters(taskrouter, name):
     for value in ("x" * 100, "~", "!"):
         assert post(taskrouter, "/calls", **{**CALL, name: value})[0] == 200
     reason = "must be a phone number such as +15550001111, or a client such as client:alice"

@@ -122,7 +122,9 @@ def test_client_behind_a_proxy_on_this_machine_needs_the_token(guarded_simulator
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded", "Viaduct", "Max-Forwards"])
-def test_client_with_a_header_similar_to_a_proxy_header_is_local(guarded_simulator, name):
+def test_client_with_a_header_similar_to_a_proxy_header_is_treated_as_local(
+    guarded_simulator, name
+):
     assert (
         status(guarded_simulator, **{name: "1"})
         == portal_status(guarded_simulator, **{name: "1"})

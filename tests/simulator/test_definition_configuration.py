@@ -358,7 +358,7 @@ def test_directory_finds_names_by_sid():
 
 
 @pytest.mark.parametrize(("kind", "prefix"), sorted(PREFIXES.items()))
-def test_sid_of_every_kind_is_replaced(kind, prefix):
+def test_sid_of_each_type_of_resource_is_replaced_by_a_variable(kind, prefix):
     sid = DIRECTORY.sid(kind, "All")
     assert sid.startswith(prefix)
     assert replace_sids(f"x == '{sid}'", DIRECTORY) == f"x == '${{{kind}:All}}'"

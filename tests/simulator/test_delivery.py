@@ -135,7 +135,7 @@ def test_delivery_fails_if_response_is_slow(app, fragment, seconds, error):
     assert (response, len(entries)) == (Response(error=error, failure="rt"), 1)
 
 
-def test_total_time_limits_retries(app):
+def test_total_timeout_covers_all_attempts(app):
     app.delay = 0.6
     app.set_response("/", b"", 500)
     _, entries = deliver(f"{app.url}/#rp=all&rc=5&tt=1000")
@@ -149,7 +149,9 @@ def test_total_time_limits_retries(app):
         ("after", "cut", "connection cut before the response arrived (injected fault)", 1),
     ],
 )
-def test_cut_connection_has_no_response(app, moment, failure, error, count):
+def test_delivery_has_no_response_if_a_fault_cuts_the_connection(
+    app, moment, failure, error, count
+):
     fault = Fault(1, "event", "cut", moment=moment)
     response, entries = deliver(app.url + "/", fault=fault, single_attempt=True)
     assert response == Response(error=error, failure=failure)
@@ -166,7 +168,7 @@ def test_redirect_is_not_followed_and_cookies_are_not_sent(app):
 
 
 @pytest.mark.parametrize("sends_token", [False, True])
-def test_settings_determine_the_headers(app, sends_token):
+def test_settings_determine_the_idempotency_token_and_user_agent_headers(app, sends_token):
     settings = {"idempotency_token": sends_token, "user_agent": "X/1"}
     _, (entry,) = deliver(app.url + "/", settings=settings)
     assert ("I-Twilio-Idempotency-Token" in entry["headers"]) is sends_token

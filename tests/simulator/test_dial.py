@@ -1,4 +1,4 @@
-"""`<Dial>` calls a phone, and requests its `action` when the dialed call ends."""
+"""`<Dial>` calls a phone, and requests its `action` URL when the dialed call ends."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_dial_connects_the_caller_to_the_dialed_phone(noun):
     ]
 
 
-def test_action_is_requested_when_dialed_party_hangs_up():
+def test_action_url_is_requested_when_dialed_party_hangs_up():
     simulation, call, leg = place()
     simulation.clock.advance(12.5)
     simulation.hang_up(leg)
@@ -45,7 +45,7 @@ def test_action_is_requested_when_dialed_party_hangs_up():
     assert call.dial is None
 
 
-def test_dial_without_action_continues_with_next_verb():
+def test_dial_without_action_url_continues_with_next_verb():
     simulation, call, leg = place(f"<Dial>{PHONE}</Dial><Say>Bye</Say>")
     simulation.hang_up(leg)
     assert [step["step"] for step in call.steps[-2:]] == ["say", "ended"]
@@ -62,7 +62,7 @@ def test_dialed_leg_ends_with_the_dialing_call():
 @pytest.mark.parametrize(
     ("attributes", "seconds"), [("", 30), ('timeout="600"', 600), ('timeout="601"', 30)]
 )
-def test_unanswered_dial_requests_action_after_timeout(attributes, seconds):
+def test_action_url_is_requested_after_timeout_if_nobody_answers(attributes, seconds):
     document = f'<Dial action="after_dial" {attributes}>{PHONE}</Dial>'
     simulation, call, leg = place(document, worker_answers=False)
     assert leg.status == "ringing"
@@ -88,7 +88,7 @@ def test_dialed_phone_can_be_answered_manually():
     assert leg.status == "in-progress"
 
 
-def test_worker_continues_with_action_after_queued_caller_hangs_up():
+def test_worker_continues_at_the_action_url_after_queued_caller_hangs_up():
     simulation = CallSimulation()
 
     def respond(parameters):
@@ -115,7 +115,7 @@ def test_worker_continues_with_action_after_queued_caller_hangs_up():
     assert simulation.task_of(call).status == "completed"
 
 
-def test_worker_call_without_action_ends_after_caller_hangs_up():
+def test_worker_call_without_action_url_ends_after_caller_hangs_up():
     simulation = CallSimulation()
     simulation.instruction = call_instruction(simulation)
     call = simulation.place_call("1")

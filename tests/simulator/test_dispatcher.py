@@ -70,7 +70,7 @@ def test_up_to_50_twiml_requests_are_sent_concurrently():
     assert {item.seconds for item in client.deliveries} == {15.0}
 
 
-def test_alert_and_step_are_logged_with_details():
+def test_alert_and_call_step_are_logged_with_details():
     alert = Alert(1, "x", "warning", {"url": "http://a/"})
     step = CallStep("CA1", "placed", {"caller": "+1"})
     _, entries = dispatch(Simulation(), [alert, step])

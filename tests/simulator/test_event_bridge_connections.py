@@ -187,7 +187,9 @@ def test_worker_receives_no_events_about_other_workers(taskrouter, alice, bob):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_requested_event_about_the_wrong_resource_is_not_sent(taskrouter, alice):
+def test_event_published_on_request_is_not_sent_if_its_resource_has_the_wrong_type(
+    taskrouter, alice
+):
     with alice.connect() as channel:
         initialize(channel)
         task = offer_task(taskrouter, alice)
@@ -243,7 +245,7 @@ def test_connection_is_closed_when_the_token_expires(taskrouter):
     assert 0.4 <= time.time() - begin < 5
 
 
-def test_connection_may_outlive_the_token(monkeypatch):
+def test_connection_outlives_the_token_if_disconnection_is_disabled(monkeypatch):
     monkeypatch.setattr(sessions, "HEARTBEAT_SECONDS", 0.2)
     with running(expired_token_disconnects=False) as taskrouter:
         token = access_token(taskrouter, valid_until=time.time() + 0.3)
@@ -339,7 +341,9 @@ def wait_for_activity(alice, expected):
         ("offline", {"setWorkerOfflineIfDisconnected": "false"}, "Idle"),
     ],
 )
-def test_worker_who_disconnects_may_become_offline(setting, query, expected):
+def test_setting_and_query_parameter_decide_whether_a_disconnected_worker_becomes_offline(
+    setting, query, expected
+):
     with running(disconnected_worker=setting) as taskrouter:
         alice = BrowserSdk(taskrouter)
         alice.update_own(ActivitySid=taskrouter.activities["Idle"])
@@ -384,5 +388,5 @@ def test_open_connections_do_not_delay_the_shutdown():
             channel = stack.enter_context(BrowserSdk(taskrouter).connect())
             initialize(channel)
             begin = time.monotonic()
-        assert time.monotonic() - begin < 0.9  # uvicorn waits a second for unfinished requests
+        assert time.monotonic() - begin < 0.9  # less than timeout_graceful_shutdown
         assert channel.wait_until_closed()[0] == 1012

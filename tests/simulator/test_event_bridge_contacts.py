@@ -150,7 +150,7 @@ def test_initiating_worker_can_cancel_a_transfer_once(taskrouter, alice, bob, ac
     assert (status, body["message"]) == (400, message)
 
 
-def test_transfer_can_be_canceled_only_by_the_initiating_worker_with_the_right_task(
+def test_canceling_a_transfer_requires_the_initiating_worker_and_the_matching_task(
     taskrouter, alice, bob, accepted_reservation
 ):
     started = transfer(alice, accepted_reservation, bob.worker_sid)

@@ -40,7 +40,7 @@ def offer(taskrouter, alice):
 
 
 def from_rest(taskrouter, path):
-    """Return a resource of the REST API with the names and formats of the SDK."""
+    """Fetch a resource over REST; return it with the SDK's names and formats."""
     status, body = send_request(taskrouter, "GET", path)
     assert status == 200, body
     return convert(body)
@@ -151,7 +151,7 @@ def test_task_queue_without_activities_has_no_activity_names(taskrouter, supervi
     assert payload["assignment_activity_name"] is payload["reservation_activity_name"] is None
 
 
-def test_worker_accepts_wraps_and_completes_a_reservation(taskrouter, alice, offer):
+def test_worker_accepts_wraps_up_and_completes_a_reservation(taskrouter, alice, offer):
     path = f"/Reservations/{offer['sid']}"
     for status, task_status in (
         ("accepted", "assigned"),
@@ -180,7 +180,7 @@ def test_objects_booleans_and_nulls_are_accepted_as_parameters(taskrouter, alice
     assert alice.get_own()["activity_name"] == "Offline"
 
 
-def test_if_match_header_is_compared_with_the_version(taskrouter, alice):
+def test_version_is_compared_with_the_if_match_header(taskrouter, alice):
     path = f"Workers/{alice.worker_sid}"
     version = alice.get_own()["version"]
     status, _ = alice.send("POST", path, {"If-Match": str(version + 1)}, Attributes={})
@@ -247,7 +247,7 @@ def test_active_reservations_exclude_rejected_reservations(taskrouter, alice, of
     assert statuses == ["rejected"]
 
 
-def test_supervise_instruction_has_the_response_of_the_rest_api(
+def test_supervise_instruction_gets_the_same_response_as_from_the_rest_api(
     taskrouter, alice, supervisor, offer
 ):
     path = f"Tasks/{offer['task_sid']}/Reservations/{offer['sid']}"
@@ -537,7 +537,7 @@ def test_pages_of_other_origins_may_not_send_requests(taskrouter, method, header
     assert response.headers["Access-Control-Allow-Origin"] is None
 
 
-def test_configured_pages_and_hosts_are_accepted():
+def test_configured_origins_and_hosts_are_accepted():
     settings = {
         "allowed_origins": " https://app.example.com, null,",
         "allowed_hosts": "sim.example.com",
@@ -551,7 +551,7 @@ def test_configured_pages_and_hosts_are_accepted():
         assert request(taskrouter, "OPTIONS", host).status == 204
 
 
-def test_setting_can_allow_all_origins():
+def test_asterisk_allows_all_origins():
     with running(allowed_origins="*") as taskrouter:
         headers = {"Origin": "https://anywhere.example"}
         assert request(taskrouter, "OPTIONS", headers).status == 204

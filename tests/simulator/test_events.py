@@ -129,7 +129,7 @@ def test_events_filter_selects_types(simulation, text, is_included):
     assert is_subscribed(simulation.workspace, "task.created") is is_included
 
 
-def test_no_event_is_posted_without_url(simulation):
+def test_no_event_is_posted_if_the_workspace_has_no_event_callback_url(simulation):
     simulation.offer_task()
     assert not [effect for effect in simulation.effects if isinstance(effect, EventCallback)]
 
@@ -170,7 +170,7 @@ def test_failed_event_callback_emits_alert(app_and_taskrouter, status, delay):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [11200]
 
 
-def test_setting_allows_status_200_for_event_callbacks(app):
+def test_event_callback_may_return_200_if_204_is_not_required(app):
     app.responses["/events"] = (200, "application/json", b"{}")
     settings = {"event_path": "/events", "assignment_path": "", "event_callback_wants_204": False}
     with running(callback_base_url=app.url, **settings) as taskrouter:

@@ -216,7 +216,9 @@ def test_invalid_reference_is_rejected(text):
         ("missing == null", True, True),
     ],
 )
-def test_setting_defines_comparison_with_missing_attribute(text, by_default, with_nulls_as_values):
+def test_comparison_with_a_missing_attribute_depends_on_the_setting_for_nulls(
+    text, by_default, with_nulls_as_values
+):
     assert parse(text, Comparisons())(CONTEXT) is by_default
     assert parse(text, Comparisons(nulls_are_values=True))(CONTEXT) is with_nulls_as_values
 
@@ -244,7 +246,7 @@ def test_setting_defines_comparison_with_missing_attribute(text, by_default, wit
         ("[5] == 5", False, False, False),
     ],
 )
-def test_setting_defines_comparison_of_mixed_types(text, unequal, false, numbers):
+def test_comparison_of_mixed_types_follows_the_mixed_types_setting(text, unequal, false, numbers):
     context = {"five": "5", "word": "five", "yes": True, "room": "room 5"}
     for mixed_types, expected in (("unequal", unequal), ("false", false), ("numbers", numbers)):
         assert parse(text, Comparisons(mixed_types=mixed_types))(context) is expected

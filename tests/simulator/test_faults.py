@@ -19,7 +19,9 @@ def create_task(workspace):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_error_is_injected_before_or_after_effect(taskrouter, workspace, status, moment):
+def test_error_is_injected_before_or_after_the_request_takes_effect(
+    taskrouter, workspace, status, moment
+):
     taskrouter.fault("request", "error", method="POST", path=TASKS, status=status, moment=moment)
     with pytest.raises(TwilioRestException) as error:
         create_task(workspace)
@@ -30,7 +32,7 @@ def test_error_is_injected_before_or_after_effect(taskrouter, workspace, status,
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_connection_is_cut_before_or_after_effect(taskrouter, workspace, moment):
+def test_connection_is_cut_before_or_after_the_request_takes_effect(taskrouter, workspace, moment):
     taskrouter.fault("request", "cut", method="POST", path=TASKS, moment=moment)
     with pytest.raises(requests.ConnectionError):
         create_task(workspace)
@@ -38,7 +40,7 @@ def test_connection_is_cut_before_or_after_effect(taskrouter, workspace, moment)
     assert [entry["fault"] for entry in taskrouter.log("request")] == [f"cut {moment}", None]
 
 
-def test_retry_after_is_sent_only_if_configured(taskrouter):
+def test_retry_after_header_is_sent_only_if_configured(taskrouter):
     url = f"{taskrouter.url}/v1/Workspaces"
     auth = (taskrouter.account_sid, taskrouter.auth_token)
     taskrouter.fault("request", "error", status=429, retry_after=7)
@@ -207,7 +209,9 @@ def test_callback_latency_is_in_simulated_time(app_and_taskrouter):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [20001]
 
 
-def test_callback_cut_before_sending_is_retried_before_fallback(app_and_taskrouter):
+def test_callback_cut_before_sending_is_retried_once_before_the_fallback_url_is_used(
+    app_and_taskrouter,
+):
     app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "cut", moment="before")
     offer_task(taskrouter)

@@ -65,7 +65,7 @@ def assert_conference(attributes, customer_sid=None):
     assert customer_sid in {None, participants["customer"]}
 
 
-def test_accepted_conference_is_added_to_task_attributes():
+def test_conference_instruction_adds_the_conference_to_task_attributes():
     simulation, task, reservation = simulate_reservation()
     respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
     attributes = json.loads(task.attributes)
@@ -106,7 +106,7 @@ def simulate_supervision(status="accepted", attributes=None, **contact):
 @pytest.mark.parametrize("status", ["accepted", "wrapping"])
 @pytest.mark.parametrize("mode", ["monitor", "whisper", "barge", None])
 @pytest.mark.parametrize("by_sid", [True, False])
-def test_supervise_is_executed_for_assigned_or_wrapping_task(status, mode, by_sid):
+def test_supervise_instruction_is_executed_for_assigned_or_wrapping_task(status, mode, by_sid):
     attributes = {**CALL_ATTRIBUTES, "from": PHONE, "conference": {"sid": "CF" + "0" * 32}}
     simulation, task, reservation = simulate_supervision(
         status, attributes, contact_uri="client:bob"
@@ -144,14 +144,14 @@ def test_alert_states_why_supervisor_is_invalid():
     ]
 
 
-def test_supervise_of_task_without_caller_emits_alert():
+def test_supervise_emits_alert_if_task_has_no_caller():
     simulation, _, reservation = simulate_supervision(attributes={"selected_language": "es"})
     respond(simulation, reservation, "supervise", **SUPERVISE)
     assert alert_codes(simulation) == [40148]
 
 
 @pytest.mark.parametrize("conference", [None, "CF0", {}, {"sid": ""}])
-def test_supervise_of_task_without_conference_emits_alert(conference):
+def test_supervise_emits_alert_if_task_has_no_conference(conference):
     attributes = {**CALL_ATTRIBUTES, "from": PHONE, "conference": conference}
     simulation, _, reservation = simulate_supervision(attributes=attributes)
     respond(simulation, reservation, "supervise", **SUPERVISE)
@@ -161,7 +161,7 @@ def test_supervise_of_task_without_conference_emits_alert(conference):
 
 
 @pytest.mark.parametrize("name", ["call", "redirect"])
-def test_call_and_redirect_without_accept_leave_reservation_pending(name):
+def test_call_and_redirect_instructions_leave_reservation_pending_if_accept_is_false(name):
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], "accept": False})
     assert reservation.status == "pending"
@@ -268,7 +268,7 @@ def test_instruction_for_ended_reservation_emits_alert(name, code):
     assert reservation.status == "timeout"
 
 
-def test_conference_for_canceled_reservation_emits_alert_40144():
+def test_conference_instruction_for_canceled_reservation_emits_alert_40144():
     simulation, task, reservation = simulate_reservation()
     assignments.cancel(simulation.engine, simulation.workspace, task, "hangup")
     respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
@@ -282,14 +282,14 @@ def test_instruction_for_deleted_reservation_emits_alert():
     assert alert_codes(simulation) == [20001]
 
 
-def test_setting_requires_activity_in_reject_instruction():
+def test_reject_instruction_without_activity_emits_alert_if_an_activity_is_required():
     simulation, _, reservation = simulate_reservation(reject_without_activity=False)
     respond(simulation, reservation, "reject")
     assert (alert_codes(simulation), reservation.status) == ([40100], "pending")
 
 
 @pytest.mark.parametrize("name", ["dequeue", "call", "conference"])
-def test_contact_uri_replaces_missing_to(name):
+def test_contact_uri_is_used_if_the_to_parameter_is_missing(name):
     simulation, _, reservation = simulate_reservation()
     simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], "to": None})
@@ -352,7 +352,7 @@ def test_instruction_over_rest_is_executed(reservation, parameters):
     assert reservation.update(**parameters).reservation_status == "accepted"
 
 
-def test_reject_over_rest_changes_activity(taskrouter, reservation):
+def test_reject_instruction_over_rest_changes_activity(taskrouter, reservation):
     offline = taskrouter.activities["Offline"]
     rejected = reservation.update(instruction="reject", worker_activity_sid=offline)
     assert rejected.reservation_status == "rejected"
@@ -410,7 +410,9 @@ def test_error_over_rest_contains_the_name_of_the_rest_parameter(reservation, pa
     assert error.value.msg.startswith(f"Unable to update record: {message}")
 
 
-def test_supervise_over_rest_is_available_only_under_the_path_of_a_task(taskrouter, reservation):
+def test_supervise_instruction_over_rest_is_available_only_under_the_path_of_a_task(
+    taskrouter, reservation
+):
     parameters = {"instruction": "supervise", "supervisor": "client:sam"}
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     task = workspace.tasks(reservation.task_sid)

@@ -47,7 +47,7 @@ def test_log_entry_has_number_time_and_kind():
     assert (log.entries("alert", after=1), log.entries(after=2)) == ([], [])
 
 
-def test_log_keeps_responses_only_for_newest_requests():
+def test_log_keeps_rest_responses_only_in_the_newest_entries():
     log = Log(max_entries=10, max_answers=2, now=lambda: 7.0)
     for number in range(1, 4):
         log.record("request", answer={"a": number})

@@ -40,7 +40,7 @@ def test_channel_cannot_be_deleted_while_expression_uses_it(in_queue):
     assert workspace.channel("fax") is None
 
 
-def test_activity_cannot_be_deleted_while_skip_if_refers_to_it():
+def test_activity_cannot_be_deleted_while_a_skip_if_expression_refers_to_it():
     simulation = WorkflowSimulation(default={"queue": "One"})
     engine, workspace = simulation.engine, simulation.workspace
     lunch = workspaces.add_activity(engine, workspace, friendly_name="Lunch")
