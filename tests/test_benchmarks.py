@@ -248,7 +248,7 @@ def test_lists_cost_the_same_in_a_larger_table_and_sweeps_are_measured() -> None
         assert benchmark_tables.measure_lists() == lists
 
     # In addition to the checks, the sweep sends one request for TaskRouter's statistics and three
-    # queries for the hours that can change.
+    # queries for the hours whose counts can still change.
     assert (requests, usage.requests["query"]) == (8 + 1, 3 + 3)
     assert all(lists[name].read_units > 0 for name in lists)
 
@@ -261,8 +261,8 @@ def test_statistics_cost_the_same_in_a_larger_table() -> None:
         assert benchmark_tables.measure_statistics() == usages
 
     swept, requested = usages.values()
-    # Three queries read due Reservations, and three read the hours that can change. One update
-    # fails, because the reconciliation is not due.
+    # Three queries read due Reservations, and three read the hours whose
+    # counts can still change. One update fails, because the reconciliation is not due.
     assert swept.requests == {
         "query": 6,
         "get_item": 1,
@@ -304,7 +304,7 @@ def test_tables_of_a_failed_measurement_are_deleted() -> None:
         assert benchmark_tables.measure_list("all").requests == {"query": 8}
 
 
-def test_cost_of_a_list_of_pending_reservations_has_a_maximum() -> None:
+def test_cost_of_listing_pending_reservations_has_a_maximum() -> None:
     usages = list[Usage]()
     with tables.BenchmarkTables.create() as benchmark_tables:
         benchmark_tables.fill(1_000)

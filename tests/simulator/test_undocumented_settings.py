@@ -11,7 +11,7 @@ from tests.simulator.test_callbacks import alert_codes, offer_task
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_cancels_reservation_if_all_callbacks_fail(app, setting):
+def test_failed_callbacks_cancel_reservation_only_if_configured(app, setting):
     app.set_response("/assignment_callback", {}, 500)
     with running(callback_base_url=app.url, failed_callbacks_cancel=setting) as taskrouter:
         offer_task(taskrouter)
@@ -22,7 +22,7 @@ def test_setting_cancels_reservation_if_all_callbacks_fail(app, setting):
 
 @pytest.mark.parametrize("setting", [False, True])
 @pytest.mark.parametrize(("body", "code"), [(b"{", "40001"), (b'{"message": "success"}', "40005")])
-def test_setting_requests_fallback_after_invalid_response_body(app, body, code, setting):
+def test_invalid_response_body_triggers_fallback_only_if_configured(app, body, code, setting):
     app.set_response("/assignment_callback", body)
     settings = {"fallback_path": "/fallback", "bad_json_uses_fallback": setting,
                 "fallback_error_parameters": True}  # fmt: skip
@@ -36,7 +36,7 @@ def test_setting_requests_fallback_after_invalid_response_body(app, body, code, 
 @pytest.mark.parametrize(
     ("setting", "pattern"), [("seconds", "[0-9]{10}"), ("iso", "20..-..-..T.*"), ("none", None)]
 )
-def test_setting_defines_timestamp_format(app, setting, pattern):
+def test_timestamp_format_is_configurable(app, setting, pattern):
     with running(callback_base_url=app.url, callback_timestamp=setting) as taskrouter:
         offer_task(taskrouter)
     timestamp = app.received[0]["parameters"].get("Timestamp")
@@ -44,7 +44,7 @@ def test_setting_defines_timestamp_format(app, setting, pattern):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_adds_error_parameters_to_fallback(app, setting):
+def test_fallback_contains_error_parameters_only_if_configured(app, setting):
     app.set_response("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_error_parameters": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -54,7 +54,7 @@ def test_setting_adds_error_parameters_to_fallback(app, setting):
 
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, [1, 2]), (False, [1])])
-def test_setting_retries_failed_connection_to_fallback_url(app, setting, attempts):
+def test_failed_connection_to_fallback_url_is_retried_only_if_configured(app, setting, attempts):
     app.set_response("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_connection_overrides": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -65,7 +65,7 @@ def test_setting_retries_failed_connection_to_fallback_url(app, setting, attempt
 
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, 3), (False, 1)])
-def test_setting_applies_overrides_to_fallback_url(app, setting, attempts):
+def test_connection_overrides_in_fallback_url_apply_only_if_configured(app, setting, attempts):
     app.set_response("/assignment_callback", {}, 500)
     app.set_response("/fallback", {}, 503)
     settings = {
@@ -78,7 +78,7 @@ def test_setting_applies_overrides_to_fallback_url(app, setting, attempts):
 
 
 @pytest.mark.parametrize(("seconds", "task_status"), [(5.0, "assigned"), (0.1, "reserved")])
-def test_fallback_callback_has_time_limit(app, seconds, task_status):
+def test_time_limit_of_fallback_callback_is_configurable(app, seconds, task_status):
     app.set_response("/assignment_callback", {}, 500)
     app.set_response("/fallback", {"instruction": "accept"})
     app.delay = 0.3
@@ -108,7 +108,7 @@ def received_kinds(app):
         ("event-first", "assignment", ["event"], ["event", "callback"]),
     ],
 )
-def test_setting_defines_order_of_callback_and_event(app, setting, delayed, before, after):
+def test_order_of_callback_and_event_is_configurable(app, setting, delayed, before, after):
     settings = {"event_path": "/events", "callback_order": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         taskrouter.fault(delayed, "latency", seconds=10, times=None)
@@ -127,14 +127,14 @@ def test_event_is_sent_even_if_callback_fails(app):
 
 
 @pytest.mark.parametrize("setting", ["callback-first", "event-first"])
-def test_order_setting_does_not_delay_callback_without_event(app, setting):
+def test_configured_order_does_not_delay_callback_if_no_events_are_posted(app, setting):
     with running(callback_base_url=app.url, callback_order=setting) as taskrouter:
         offer_task(taskrouter)
     assert received_kinds(app) == ["callback"]
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_posts_events_one_at_a_time(app, setting):
+def test_events_are_posted_one_at_a_time_only_if_configured(app, setting):
     app.delay = 0.05
     settings = {"event_path": "/events", "event_callbacks_in_order": setting}
     with running(callback_base_url=app.url, assignment_path="", **settings) as taskrouter:
@@ -149,21 +149,21 @@ def test_setting_posts_events_one_at_a_time(app, setting):
 
 
 @pytest.mark.parametrize("setting", ["TwilioProxy/1.1", "TwilioProxy/2.0"])
-def test_setting_defines_user_agent(app, setting):
+def test_user_agent_is_configurable(app, setting):
     with running(callback_base_url=app.url, user_agent=setting) as taskrouter:
         offer_task(taskrouter)
     assert app.received[0]["headers"]["User-Agent"] == setting
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_adds_idempotency_token(app, setting):
+def test_idempotency_token_is_sent_only_if_configured(app, setting):
     with running(callback_base_url=app.url, idempotency_token=setting) as taskrouter:
         offer_task(taskrouter)
     assert ("I-Twilio-Idempotency-Token" in app.received[0]["headers"]) is setting
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_includes_port_in_signature(app, setting):
+def test_signed_url_contains_port_only_if_configured(app, setting):
     with running(callback_base_url=app.url, signed_port=setting) as taskrouter:
         offer_task(taskrouter)
     (received,) = app.received
@@ -176,7 +176,7 @@ def test_setting_includes_port_in_signature(app, setting):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_signs_with_shared_key(app, setting):
+def test_callback_is_signed_with_shared_key_only_if_configured(app, setting):
     with running(callback_base_url=app.url, shared_key_signatures=setting) as taskrouter:
         offer_task(taskrouter)
         credentials = taskrouter._request("GET", "")

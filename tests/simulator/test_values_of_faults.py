@@ -108,7 +108,7 @@ def test_field_has_limits_and_applies_only_to_the_listed_kinds(field, kinds, val
             assert error_for(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
 
 
-def test_only_method_times_and_retry_after_may_be_null():
+def test_only_three_fields_may_be_null():
     for field in ("retry_after", "times", "method"):
         assert error_for(on="request", kind="error", **{field: None}) is None
     for field in ("seconds", "status", "moment", "path"):
@@ -116,14 +116,14 @@ def test_only_method_times_and_retry_after_may_be_null():
 
 
 @pytest.mark.parametrize("seconds", [{}, {"seconds": 0}])
-def test_latency_requires_seconds(seconds):
+def test_latency_fault_requires_a_duration(seconds):
     message = "`seconds` must be greater than 0 if `kind` is `latency`"
     assert error_for(on="request", kind="latency", **seconds) == message
 
 
 @pytest.mark.parametrize("on", ["request", *CALLBACKS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_moment_may_be_after_only_for_requests_and_cut_callbacks(on, kind):
+def test_only_requests_and_cut_callbacks_allow_a_fault_that_occurs_after_they_take_effect(on, kind):
     if kind == ("duplicate" if on == "request" else "error"):
         return
     is_valid = on == "request" or kind == "cut"
@@ -166,7 +166,7 @@ def test_oldest_matching_fault_is_taken():
     assert [(fault["id"], fault["times"]) for fault in faults.pending()] == [(4, None), (5, 1)]
 
 
-def test_number_of_remaining_requests_is_shown():
+def test_number_of_requests_that_a_fault_can_still_affect_is_shown():
     faults = Faults()
     faults.add({"on": "request", "kind": "cut", "times": 3})
     faults.take("request", "GET", "/")

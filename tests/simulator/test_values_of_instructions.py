@@ -127,7 +127,7 @@ FLAGS = [
 
 
 @pytest.mark.parametrize(("name", "parameter", "code"), FLAGS)
-def test_flag_may_be_boolean_number_or_word(name, parameter, code):
+def test_flag_may_be_a_boolean_a_number_or_a_word(name, parameter, code):
     is_accept = parameter == "accept"
     for value in (True, 1, "true", "TRUE", "1", "yes"):
         assert_valid(name, **{parameter: value})
@@ -175,7 +175,7 @@ CONFERENCE_EVENTS = ["start", "end", "join", "leave", "mute", "hold", "speaker"]
         ("conference", "conference_status_callback_event", CONFERENCE_EVENTS, 40145),
     ],
 )
-def test_events_may_be_list_or_separated_by_commas(name, parameter, events, code):
+def test_events_may_be_a_list_or_a_comma_separated_string(name, parameter, events, code):
     for value in (*events, events, ", ".join(events), [], None):
         assert_valid(name, **{parameter: value})
     assert_invalid(
@@ -215,7 +215,7 @@ def test_sip_credentials_must_not_be_empty(parameter):
 @pytest.mark.parametrize(
     "call_sid", ["", "CA" + "1" * 31, "CA" + "1" * 33, "WR" + "1" * 32, "CA" + "g" * 32, 7]
 )
-def test_redirect_requires_call_sid(call_sid):
+def test_redirect_instruction_requires_a_valid_call_sid(call_sid):
     assert_invalid("redirect", 40121, "call_sid", call_sid)
     assert_valid("redirect", call_sid="CA" + "aF" * 16)
 
@@ -234,7 +234,7 @@ def test_activity_must_exist(name, parameter, code):
     assert_invalid(name, code, parameter, "WA0", "", 7, ["WA"])
 
 
-def test_alert_has_message_level_and_details():
+def test_alert_has_a_message_a_level_and_details():
     simulation, task, reservation = simulate_reservation()
     simulation.effects.clear()
     workspace_sid, details = simulation.workspace.sid, {"reservation_sid": reservation.sid}
@@ -266,7 +266,7 @@ def test_alert_has_message_level_and_details():
     assert respond_with({"instruction": "supervise"}) == [Alert(40146, message, "error", details)]
 
 
-def test_setting_defines_error_code_for_late_instruction():
+def test_error_code_of_a_late_instruction_is_configurable():
     simulation, task, reservation = simulate_reservation(not_pending_code=12345)
     assignments.cancel(simulation.engine, simulation.workspace, task)
     respond(simulation, reservation, "accept")
@@ -276,7 +276,7 @@ def test_setting_defines_error_code_for_late_instruction():
     assert alert_codes(simulation) == [12345, 40144, 12345]
 
 
-def test_conference_after_reservation_timeout_emits_general_error_code():
+def test_conference_instruction_after_reservation_timeout_emits_general_error_code():
     simulation, _, reservation = simulate_reservation()
     simulation.clock.advance(1200)
     respond(simulation, reservation, "conference", **REQUIRED["conference"])
@@ -310,7 +310,7 @@ def test_instruction_requires_task_attributes_about_the_call(name, attributes, m
 
 
 @pytest.mark.parametrize("caller", [None, 7])
-def test_supervised_call_requires_caller(caller):
+def test_supervise_instruction_emits_alert_if_caller_is_missing_or_not_a_string(caller):
     attributes = {"selected_language": "es", "from": caller}
     simulation, _, reservation = simulate_supervision(attributes=attributes)
     respond(simulation, reservation, "supervise", **SUPERVISE)
@@ -326,7 +326,7 @@ def test_unknown_supervisor_mode_emits_alert(mode):
 
 @pytest.mark.parametrize("name", ["dequeue", "conference", "call"])
 @pytest.mark.parametrize(("timeout", "seconds"), [(None, 60), (7, 7)])
-def test_phone_rings_for_timeout_or_one_minute(name, timeout, seconds):
+def test_phone_rings_for_the_instructions_timeout_or_for_one_minute(name, timeout, seconds):
     instruction = {
         "instruction": name, "to": WORKER_NUMBER, "from": NUMBER, "url": URL, "timeout": timeout
     }  # fmt: skip

@@ -95,7 +95,7 @@ def test_reservation_timeout_moves_task_to_next_target():
     assert simulation.queue_name(task) == "Three"
 
 
-def test_setting_keeps_task_at_target_after_reservation_timeout():
+def test_task_stays_at_target_after_reservation_timeout_if_so_configured():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 100}, {"queue": "Two"}),
         timeout_moves_to_next_target=False,
@@ -122,7 +122,7 @@ def test_task_skips_timed_out_targets_after_rejection():
     assert simulation.activity_of(carol) == "Offline"
 
 
-def test_target_is_skipped_only_if_skip_if_is_true():
+def test_target_is_skipped_only_if_its_skip_if_expression_is_true():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"})
     )
@@ -132,7 +132,7 @@ def test_target_is_skipped_only_if_skip_if_is_true():
     assert (simulation.queue_name(task), simulation.offered_to(task)) == ("One", ["Carol"])
 
 
-def test_skip_if_counts_workers_by_activity():
+def test_skip_if_expression_can_count_workers_by_activity():
     simulation = WorkflowSimulation(default={"queue": "Three"})
     busy = simulation.activity_sid("Busy")
     text = simulation.configuration(
@@ -157,7 +157,7 @@ def test_task_that_skipped_all_targets_uses_default_filter():
     assert "workflow.skipped" in simulation.event_types()
 
 
-def test_skip_if_is_not_evaluated_again_while_task_waits():
+def test_skip_if_expression_is_not_evaluated_again_while_task_waits():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"}),
         multi=True,
@@ -169,7 +169,7 @@ def test_skip_if_is_not_evaluated_again_while_task_waits():
     assert (simulation.queue_name(waiting), waiting.status) == ("One", "pending")
 
 
-def test_setting_applies_default_filter_timeout():
+def test_timeout_of_default_filter_applies_only_if_configured():
     for setting in (False, True):
         simulation = WorkflowSimulation(
             default={"queue": "One", "timeout": 10}, default_filter_timeout=setting
@@ -200,7 +200,7 @@ def test_target_expressions_compare_task_and_worker():
         ("", ["None", "Low", "High"]),
     ],
 )
-def test_order_by_sorts_workers(order, expected):
+def test_order_by_clause_sorts_workers(order, expected):
     simulation = WorkflowSimulation(catch_all_filter({"queue": "One", "order_by": order}))
     simulation.add_worker("None", "One")
     simulation.add_worker("Low", "One", level=1)
@@ -209,7 +209,7 @@ def test_order_by_sorts_workers(order, expected):
     assert offered == expected
 
 
-def test_order_by_sorts_workers_without_a_number_last():
+def test_order_by_clause_sorts_workers_whose_attribute_is_nan_last():
     """NaN, which is neither less nor greater than any number, must not disrupt the sort order."""
     target = {"queue": "One", "order_by": "worker.level"}
     simulation = WorkflowSimulation(catch_all_filter(target))
@@ -219,7 +219,7 @@ def test_order_by_sorts_workers_without_a_number_last():
     assert offered == ["Four", "Five", "Infinity", "NaN"]
 
 
-def test_order_by_uses_the_changed_attributes_of_a_worker():
+def test_order_by_clause_uses_changed_worker_attributes():
     target = {"queue": "One", "order_by": "worker.level DESC"}
     simulation = WorkflowSimulation(catch_all_filter(target))
     simulation.add_worker("Carol", "One", level=2)
@@ -271,7 +271,7 @@ def test_known_worker_of_another_workspace_emits_alert():
     assert (alert.code, alert.message) == (40155, message)
 
 
-def test_empty_target_workers_matches_no_worker():
+def test_empty_target_workers_expression_matches_no_worker():
     simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     simulation.add_worker("Carol", "One")
     simulation.queues["One"].target_workers = ""

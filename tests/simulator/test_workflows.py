@@ -24,7 +24,7 @@ def error_for(*filters, **routing):
     return str(error.value)
 
 
-def test_configuration_has_every_key():
+def test_every_configuration_key_is_parsed():
     target = {
         "queue": "WQ1", "expression": "worker.a == 1", "priority": 0, "timeout": 1,
         "skip_if": "1==1", "order_by": "worker.a", "known_worker_sid": "task.a",
@@ -75,7 +75,7 @@ def test_filter_name_and_expression_are_parsed_or_defaulted(keys, name, expressi
 
 
 @pytest.mark.parametrize(("key", "minimum"), [("priority", 0), ("timeout", 1)])
-def test_whole_number_has_limits(key, minimum):
+def test_priority_and_timeout_have_limits(key, minimum):
     for value in (minimum, MAXIMUM, str(MAXIMUM), f"{minimum:012}"):
         (parsed,) = parse({"queue": "WQ", key: value}).filters
         assert getattr(parsed.targets[0], key) == int(value)
@@ -109,7 +109,7 @@ def test_whole_number_has_limits(key, minimum):
         "known_worker_friendly_name",
     ],
 )
-def test_value_must_be_a_string(key):
+def test_queue_and_expressions_of_a_target_must_be_strings(key):
     for value in (7, True, [], {}):
         message = f"{key} must be a string"
         assert error_for({"targets": [{"queue": "WQ", key: value}]}) == message
@@ -195,7 +195,7 @@ def test_names_in_filter_expression_are_checked():
         (" worker.a  asc , worker.b[0] desc ", [(("worker", "a"), 1), (("worker", "b", 0), -1)]),
     ],
 )
-def test_order_by_has_keys_and_directions(text, expected):
+def test_order_by_clause_is_parsed_into_keys_and_directions(text, expected):
     clauses = parse_order_by(text)
     assert [(clause.keys, clause.sign) for clause in clauses] == expected
     assert clauses[0].value({"worker": {"a": 7}}) == 7

@@ -86,7 +86,7 @@ def test_workflow_with_open_task_cannot_be_deleted(center):
     assert center.workflow.sid not in center.workspace.workflows
 
 
-def test_channel_in_use_or_built_in_cannot_be_deleted(center):
+def test_channel_that_is_built_in_or_in_use_cannot_be_deleted(center):
     fax = center.do(workspaces.add_channel, friendly_name="Fax", unique_name="fax")
     task = center.do(tasks.create, queue_sid=center.queues["Two"].sid, channel="fax")
     for channel in (fax, center.workspace.channel("video")):

@@ -100,7 +100,9 @@ def test_callback_during_decision_is_deferred(service: Service) -> None:
     assert service.record(remote).status is Status.REJECTED
 
 
-def test_workflow_timeout_applies_once_callback_reports_the_workflow(service: Service) -> None:
+def test_workflow_timeout_applies_as_soon_as_a_callback_reports_the_workflow(
+    service: Service,
+) -> None:
     service.deadlines = replace(DEADLINES, by_workflow={"WW" + "0" * 32: 300})
     remote = service.taskrouter.add(created_at=NOW - 5_000)
     service.sweep()

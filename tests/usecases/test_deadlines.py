@@ -75,7 +75,7 @@ def test_pending_reservation_is_checked_by_its_next_deadline(
 
 
 @given(max_wrapup=st.integers(1, 86_400), checks=st.integers(0, 10_000))
-def test_wrapping_reservation_is_checked_by_its_wrap_up_limit(
+def test_wrapping_reservation_is_checked_no_later_than_its_wrap_up_limit(
     *, max_wrapup: int, checks: int
 ) -> None:
     deadlines = make_deadlines(None, max_wrapup)
@@ -95,7 +95,7 @@ def test_ended_reservation_is_never_checked(status: Status, expires_at: int) -> 
 SECOND, MINUTE = 1_000, 60_000
 
 
-def test_timeout_of_a_workflow_replaces_the_default() -> None:
+def test_workflow_timeout_replaces_the_default_timeout() -> None:
     deadlines = Deadlines(120, 10, 30, by_workflow={"WW1": 300})
     for workflow_sid, seconds in ((None, 120), ("", 120), ("WW2", 120), ("WW1", 300)):
         assert deadlines.expires_at(NOW, workflow_sid) == NOW + seconds * SECOND

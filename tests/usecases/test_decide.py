@@ -38,7 +38,7 @@ def test_accept_updates_taskrouter_and_records_acceptor(
     ]
 
 
-def test_reject_records_no_acceptor(service: Service, pending: RemoteReservation) -> None:
+def test_rejection_records_no_acceptor(service: Service, pending: RemoteReservation) -> None:
     assert service.reject(pending).status is Status.REJECTED
     assert service.record(pending).accepted_by is None
 
@@ -111,7 +111,7 @@ def test_waiting_accept_returns_as_soon_as_outcome_is_recorded(
     assert statuses == [Status.ACCEPTED]
 
 
-def test_reject_during_accept_fails_without_waiting(
+def test_rejection_during_an_accept_fails_without_waiting(
     service: Service, pending: RemoteReservation
 ) -> None:
     def reject_during_update(verb: str) -> None:

@@ -235,7 +235,7 @@ def test_effect_of_an_instruction_is_checked_after_15_seconds(
         (TaskRouterThrottled("429"), 30),
     ],
 )
-def test_retry_of_a_failed_request_must_wait_for_a_claim_that_cannot_be_released(
+def test_retry_of_a_failed_request_must_wait_until_a_claim_that_cannot_be_released_expires(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
@@ -285,7 +285,7 @@ def test_outcome_of_a_completion_is_unknown_if_the_reservation_is_wrapping(
         (3600, NOW + 120_000 + 15 * 60_000),
     ],
 )
-def test_wrapping_reservation_is_checked_by_its_limit_if_the_completion_was_not_sent(
+def test_wrapping_reservation_is_checked_no_later_than_its_limit_if_the_completion_was_not_sent(
     service: Service, wrapping: RemoteReservation, max_wrapup: int | None, expected: int
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=max_wrapup)

@@ -381,7 +381,7 @@ def test_creation_starts_only_within_3_seconds_of_the_start_of_the_request(
     assert creation.taskrouter.calls["create"] == is_sent
 
 
-def test_request_stops_waiting_for_another_request_in_time(service: Service) -> None:
+def test_request_does_not_wait_for_another_request_if_no_time_is_left(service: Service) -> None:
     """The Reservation was found late, and another request has claimed it."""
     remote = service.taskrouter.add()
     service.assign(remote)

@@ -331,7 +331,7 @@ def test_instruction_for_ended_reservation_is_refused(
     assert service.taskrouter.calls["instruct"] == 1
 
 
-def test_sweep_records_acceptance_without_event(
+def test_sweep_records_an_acceptance_that_no_event_reported(
     service: Service, pending: RemoteReservation
 ) -> None:
     instruct(service, pending)
@@ -376,7 +376,7 @@ def test_sweep_does_not_reject_reservation_while_phone_rings(service: Service) -
     assert statuses == [Status.PENDING, Status.PENDING, Status.REJECTED, Status.REJECTED]
 
 
-def test_sender_of_call_without_accept_is_not_acceptor(
+def test_sender_of_a_call_instruction_that_does_not_accept_is_not_the_acceptor(
     service: Service, pending: RemoteReservation
 ) -> None:
     instruct(service, pending, CALL)

@@ -90,7 +90,7 @@ def list_page(
         (SUPERVISOR, {"since": 0}, ReservationQuery(NOW - 30 * DAY, 50)),
     ],
 )
-def test_list_goes_back_to_since_or_a_day_ago_or_the_start_of_the_retention_period(
+def test_start_of_a_list_has_a_default_and_is_within_the_retention_period(
     principal: Principal, options: dict[str, Any], query: ReservationQuery
 ) -> None:
     listing = Listing()

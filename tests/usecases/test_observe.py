@@ -20,7 +20,7 @@ LIFE_CYCLES = [
 ]
 
 
-def test_event_changes_record_once(service: Service) -> None:
+def test_repeated_event_does_not_change_the_record_again(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote)
 

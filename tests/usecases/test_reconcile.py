@@ -195,7 +195,7 @@ def test_event_that_is_listed_late_is_found_by_next_reconciliation(service: Serv
     assert service.record(remote).status is Status.PENDING
 
 
-def test_reconciliation_covers_hours_without_sweep(service: Service) -> None:
+def test_reconciliation_covers_hours_in_which_no_sweep_ran(service: Service) -> None:
     service.sweep()
     missed = [add_deleted_reservation(service, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
     service.clock.now += 8 * 60 * MINUTE
@@ -301,7 +301,7 @@ def test_end_time_is_recorded_as_creation_time_if_only_end_is_known(service: Ser
     assert service.record(remote).reserved_at == NOW + MINUTE
 
 
-def test_events_older_than_taskrouter_retention_are_not_requested(service: Service) -> None:
+def test_events_older_than_taskrouters_retention_period_are_not_requested(service: Service) -> None:
     service.sweep()
     service.clock.now += 31 * 24 * 60 * MINUTE
     start_times: list[int] = []

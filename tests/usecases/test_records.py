@@ -181,7 +181,7 @@ def test_change_is_recorded_with_the_time_of_the_event_even_if_the_event_is_late
 @pytest.mark.parametrize(
     ("callback_ms", "arrival_ms", "changed_ms"), [(300, 700, 700), (300, 5_000, 999)]
 )
-def test_change_reported_in_whole_seconds_is_not_recorded_before_the_callback(
+def test_recorded_time_of_a_change_reported_in_whole_seconds_is_not_before_the_callback(
     service: Service, callback_ms: int, arrival_ms: int, changed_ms: int
 ) -> None:
     remote = service.taskrouter.add()
@@ -360,7 +360,7 @@ def test_reservation_is_checked_again_at_its_deadline_after_a_refused_request(
 @pytest.mark.parametrize(
     ("max_wrapup", "delay"), [(None, 910_000), (300, 300_000), (900, 900_000), (1_200, 910_000)]
 )
-def test_wrapping_reservation_is_checked_by_its_limit_after_a_refused_request(
+def test_wrapping_reservation_is_checked_no_later_than_its_limit_after_a_refused_request(
     service: Service, max_wrapup: int | None, delay: int
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=max_wrapup)
@@ -425,7 +425,7 @@ def test_record_is_not_read_unless_a_worker_sets_a_phone_or_call(service: Servic
     ],
     ids=["own", "other", "empty", "unknown"],
 )
-def test_worker_may_set_only_the_phone_and_call_in_the_record(
+def test_worker_may_set_only_the_phone_and_call_that_the_record_contains(
     service: Service,
     instruction: Instruction,
     attributes: dict[str, str] | None,

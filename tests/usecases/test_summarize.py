@@ -347,7 +347,9 @@ def test_counts_and_their_time_are_preserved_if_a_later_read_fails(
     assert saved.at == service.clock.now
 
 
-def test_last_20_sweeps_are_kept_newest_first_without_reasons(service: Service) -> None:
+def test_saved_statistics_contain_the_last_20_sweeps_newest_first_but_no_failure_reasons(
+    service: Service,
+) -> None:
     started = []
     for _ in range(22):
         started.append(service.clock.now)

@@ -47,7 +47,7 @@ def service_with_wrapping_reservation(service: Service) -> tuple[Service, Remote
     return service, remote
 
 
-def test_pending_reservation_is_rejected_before_timeout_with_configured_activity(
+def test_pending_reservation_is_rejected_with_the_configured_activity_before_its_timeout(
     rejecting_service: Service,
 ) -> None:
     remote = rejecting_service.taskrouter.add()
