@@ -94,7 +94,7 @@ def test_time_of_day_matches_calendar(moment):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_makes_day_of_week_case_insensitive(setting):
+def test_day_of_week_is_case_insensitive_only_if_configured(setting):
     simulation = simulate_at(
         "2026-11-26T08:05",
         {"expression": "taskrouter.dayOfWeek IN ['Mon', 'THU']", "targets": [{"queue": "One"}]},
@@ -183,7 +183,7 @@ def test_percentage_is_rounded_down(capacity, held):
 
 
 @pytest.mark.parametrize(("setting", "count"), [("held", 1), ("accepted", 0)])
-def test_setting_defines_assigned_tasks_in_rest_responses(setting, count):
+def test_assigned_tasks_count_includes_pending_reservations_only_if_configured(setting, count):
     with running(assigned_tasks=setting) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         alice = workspace.workers(taskrouter.workers["Alice"])
@@ -197,7 +197,7 @@ def test_setting_defines_assigned_tasks_in_rest_responses(setting, count):
         assert alice.worker_channels("default").fetch().assigned_tasks == 1
 
 
-def test_setting_allows_names_that_begin_with_digit():
+def test_names_may_begin_with_a_digit_only_if_configured():
     expression = "worker.levels.988ENsk > 1"
     with pytest.raises(BadRequest, match="worker.levels.988ENsk contains a name that begins"):
         WorkflowSimulation(filter_with_target(expression=expression))

@@ -56,12 +56,12 @@ FOREIGN_ORIGINS = [
 
 
 @pytest.mark.parametrize("host", [None, "", *HOSTS])
-def test_request_without_origin_to_private_host_is_accepted(host):
+def test_request_to_private_host_is_accepted_if_it_has_no_origin(host):
     assert not is_foreign(host, None)
 
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
-def test_host_name_with_dot_is_foreign_with_and_without_origin(host):
+def test_host_name_with_dot_is_foreign_whether_or_not_the_request_has_an_origin(host):
     assert is_foreign(host, None)
     assert is_foreign(host, f"http://{host}")
 

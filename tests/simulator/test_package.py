@@ -24,9 +24,9 @@ IMPORTED_BY_UVICORN = {"websockets"}
 BUILD_OUTPUT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
 PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Dockerfile"}
 PROJECT_FILES |= {".dockerignore", "requirements.txt"}
-"""Files that are not installed."""
+"""Project files, which are not package data."""
 OPTIONAL_IMPORTS = {"client.py": "twilio", "testing.py": "pytest", "pytest_plugin.py": "pytest"}
-"""The package of the `testing` extra that each module may import."""
+"""Modules that may import a package of the `testing` extra, each with that package."""
 
 
 def source_files():
@@ -103,7 +103,7 @@ def test_readme_lists_every_control_route_and_method():
     assert [name for name in names if f"`{name}(" not in README] == []
 
 
-def test_readme_lists_every_field_and_kind_of_a_fault():
+def test_readme_lists_every_field_and_every_kind_of_fault():
     names = {*Fault.__dataclass_fields__, *log.KINDS, "latency", "error", "cut", "duplicate"}
     names -= {"id", "call", "alert"}
     assert [name for name in names if f"`{name}`" not in README] == []
@@ -120,7 +120,7 @@ def test_workspaces_in_the_readme_are_valid(taskrouter, tmp_path):
         assert list(other.workers) == ["Zoe"]
 
 
-def test_readme_mentions_only_the_built_wheel():
+def test_readme_installs_only_the_wheel_of_the_current_version():
     wheel = f"taskrouter_simulator-{taskrouter_simulator.__version__}-py3-none-any.whl"
     assert set(re.findall(r"[\w.-]+\.whl", README)) == {wheel}
     assert not re.search("(pip install|uvx) '?taskrouter", README)

@@ -169,7 +169,7 @@ def test_token_is_valid_only_for_its_own_list(taskrouter):
             assert status == (200 if owner == path else 400), (path, owner)
 
 
-def test_all_streamed_tasks_can_be_deleted(workspace):
+def test_every_task_can_be_deleted_while_the_list_is_streamed(workspace):
     for _ in range(12):
         workspace.tasks.create(attributes='{"selected_language": "es"}')
     deleted = 0

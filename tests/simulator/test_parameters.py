@@ -76,7 +76,7 @@ def test_invalid_reservation_filters_are_rejected(taskrouter, workspace):
         assert_rejected(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
-def test_unknown_value_of_available_filter_means_false(taskrouter):
+def test_unknown_value_of_the_available_filter_means_false(taskrouter):
     for path, key in (("/Activities", "activities"), ("/Workers", "workers")):
         _, body = send_request(taskrouter, "GET", path, Available="perhaps")
         assert {item["available"] for item in body[key]} == {False}
@@ -181,7 +181,7 @@ def test_empty_value_in_reservation_update_is_rejected(taskrouter, workspace, pa
         ("/TaskQueues/{queue}", "TargetWorkers", "target_workers"),
     ],
 )
-def test_empty_value_clears_urls_events_filter_and_target_workers(
+def test_empty_value_clears_callback_urls_target_workers_and_the_events_filter(
     taskrouter, path, parameter, field
 ):
     queue_sid = next(iter(taskrouter.task_queues.values()))
@@ -284,7 +284,7 @@ def test_unknown_template_is_rejected(taskrouter):
     )
 
 
-def test_template_fifo_sends_all_tasks_to_a_single_task_queue(taskrouter):
+def test_fifo_template_sends_all_tasks_to_a_single_task_queue(taskrouter):
     create = taskrouter.client().taskrouter.v1.workspaces.create
     workspace = create(friendly_name="Sales", template="FIFO")
     (queue,) = workspace.task_queues.list()

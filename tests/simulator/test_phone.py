@@ -80,7 +80,7 @@ def test_participant_is_updated(center, name):
         assert taskrouter.update_call(call["sid"], **{name: flag})["conference"][name] is flag
 
 
-def test_app_is_notified_of_speech_and_task_is_completed_when_conference_ends(center):
+def test_app_receives_speech_and_end_events_and_task_is_completed_when_conference_ends(center):
     app, taskrouter, workspace = center
     url = f"{app.url}/conference"
     events = "speaker,end"
@@ -119,7 +119,7 @@ def test_flag_must_be_a_boolean(center, name):
     assert taskrouter.call(call["sid"]) == before
 
 
-def test_flag_of_call_that_is_not_in_a_conference_cannot_be_set(center):
+def test_flag_cannot_be_set_if_the_call_is_not_in_a_conference(center):
     app, taskrouter, _ = center
     app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER)

@@ -167,7 +167,7 @@ def test_newest_200_ended_reservations_are_shown():
     assert (workspace["reservations_total"], newest[-1]) == (202, reservation.sid)
 
 
-def test_newest_100_callbacks_of_each_kind_and_alerts_are_shown():
+def test_newest_100_callbacks_of_each_kind_and_newest_100_alerts_are_shown():
     kinds = ("assignment", "fallback", "event", "twiml", "status", "request", "call", "alert")
     log = [{"id": number, "kind": kinds[number % 8]} for number in range(8 * 101)]
     overview = overview_of(Simulation(), log)

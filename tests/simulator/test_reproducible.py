@@ -76,7 +76,7 @@ def test_logs_of_two_simulators_differ_only_in_the_port(prepared_app):
 
 
 def without_numbers(log):
-    """Return the log without the numbers of its entries, which continue after a reset."""
+    """Return the log without the entry numbers, which continue to increase after a reset."""
     return re.sub(rb'"id":\d+', b"", log)
 
 
@@ -109,7 +109,7 @@ def test_every_callback_has_a_different_token(app, seed):
     assert all(re.fullmatch("[0-9a-f]{32}", token) for token in tokens)
 
 
-def test_callbacks_are_sent_one_at_a_time_with_a_seed(app):
+def test_callbacks_are_sent_one_at_a_time_only_if_a_seed_is_set(app):
     app.delay = 0.02
     for seed, expected in (("1", {1}), ("", {2, 3, 4, 5, 6, 7, 8})):
         app.max_concurrent = 0
@@ -120,7 +120,7 @@ def test_callbacks_are_sent_one_at_a_time_with_a_seed(app):
         assert app.max_concurrent in expected
 
 
-def test_duration_of_a_callback_is_in_simulated_time_with_a_seed(app):
+def test_callback_duration_is_in_simulated_time_only_if_a_seed_is_set(app):
     app.delay = 0.02
     for seed, expected in (("1", True), ("", False)):
         with running(callback_base_url=app.url, event_path="/events", seed=seed) as taskrouter:

@@ -111,7 +111,7 @@ def test_invalid_boolean_in_callback_response_leads_to_alert(instruction, name, 
 
 
 @pytest.mark.parametrize("value", [True, False, 1, "FALSE", "yes", "no", "0", None])
-def test_boolean_may_be_number_or_string(value):
+def test_boolean_parameter_may_be_a_number_a_string_or_null(value):
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, "conference", to=PHONE, muted=value, record=value)
     assert alert_codes(simulation) == []
@@ -146,7 +146,7 @@ INAPPLICABLE = [
 
 
 @pytest.mark.parametrize(("parameters", "name"), INAPPLICABLE, ids=range(len(INAPPLICABLE)))
-def test_strict_setting_rejects_parameter_for_different_instruction(
+def test_strict_simulator_rejects_parameter_of_a_different_instruction(
     strict_simulator, strict_paths, parameters, name
 ):
     idle = strict_simulator.activities["Idle"]
@@ -169,7 +169,7 @@ def test_strict_setting_rejects_parameter_for_different_instruction(
         {**REQUIRED[""], "Timeout": "10", "Muted": "true", "Beep": "onEnter"},
     ],
 )
-def test_strict_setting_allows_parameters_for_same_instruction(parameters):
+def test_strict_simulator_allows_parameters_of_the_same_instruction(parameters):
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         idle = taskrouter.activities["Idle"]
         values = {key: value.format(idle=idle) for key, value in parameters.items()}
@@ -178,7 +178,7 @@ def test_strict_setting_allows_parameters_for_same_instruction(parameters):
         assert status == 200, body
 
 
-def test_error_contains_unknown_instruction(strict_simulator, strict_paths):
+def test_error_names_the_unknown_instruction(strict_simulator, strict_paths):
     path = strict_paths["Tasks"]
     _, body = send_request(strict_simulator, "POST", path, Instruction="zzz", Timeout="10")
     assert body["message"] == "Invalid instruction zzz"
@@ -196,7 +196,7 @@ def test_error_contains_unknown_instruction(strict_simulator, strict_paths):
         ("POST", "{reservation}", "Xyzzy"),
     ],
 )
-def test_setting_rejects_repeated_parameter_unless_it_is_a_list(
+def test_strict_simulator_rejects_repeated_parameter_unless_it_is_a_list(
     strict_simulator, strict_paths, method, path, name
 ):
     is_list = name == "AssignmentStatus"
@@ -218,7 +218,7 @@ def test_setting_rejects_repeated_parameter_unless_it_is_a_list(
         assert response.json()["message"] == f"{name} must not be repeated"
 
 
-def test_setting_allows_repeated_status_callback_events():
+def test_strict_simulator_allows_repeated_status_callback_events():
     events = [("StatusCallbackEvent", "ringing"), ("StatusCallbackEvent", "answered")]
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         path = create_reservation(taskrouter)["Tasks"]

@@ -172,7 +172,7 @@ def test_lists_can_be_filtered_and_ordered(taskrouter, workspace):
     assert [worker.friendly_name for worker in queue_workers] == ["Alice"]
 
 
-def test_update_with_outdated_if_match_returns_412(taskrouter, workspace):
+def test_update_with_outdated_if_match_header_returns_412(taskrouter, workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     workspace.tasks(task.sid).update(priority=1)
     with pytest.raises(TwilioRestException) as error:

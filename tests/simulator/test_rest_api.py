@@ -153,7 +153,9 @@ RESOURCES = ["task", "worker", "task reservation", "worker reservation"]
 
 
 @pytest.mark.parametrize("name", RESOURCES)
-def test_update_is_rejected_unless_version_in_if_match_is_current(taskrouter, resource_paths, name):
+def test_update_is_rejected_unless_the_if_match_header_has_the_current_version(
+    taskrouter, resource_paths, name
+):
     path = resource_paths[name]
     version = int(send(taskrouter, path=path).headers["ETag"].strip('"'))
     data = {"Priority": 1, "FriendlyName": "Alicia", "Instruction": "accept"}
@@ -170,7 +172,9 @@ def test_update_is_rejected_unless_version_in_if_match_is_current(taskrouter, re
 
 
 @pytest.mark.parametrize("etag_format", ["{}", '"{}"', 'W/"{}"', "*"])
-def test_if_match_may_be_weak_unquoted_or_wildcard(taskrouter, resource_paths, etag_format):
+def test_if_match_header_may_be_weak_unquoted_or_a_wildcard(
+    taskrouter, resource_paths, etag_format
+):
     path = resource_paths["task"]
     version = send(taskrouter, path=path).headers["ETag"].strip('"')
     response = send(
@@ -180,7 +184,7 @@ def test_if_match_may_be_weak_unquoted_or_wildcard(taskrouter, resource_paths, e
 
 
 @pytest.mark.parametrize("name", ["task", "worker"])
-def test_deletion_is_rejected_unless_version_in_if_match_is_current(
+def test_deletion_is_rejected_unless_the_if_match_header_has_the_current_version(
     taskrouter, resource_paths, name
 ):
     path = resource_paths[name]

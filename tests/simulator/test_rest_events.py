@@ -178,7 +178,7 @@ def test_task_attributes_are_redacted_after_thirty_days(rest):
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_setting_defines_event_order(newest_first):
+def test_events_are_listed_newest_first_only_if_configured(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:
         events = send_request(taskrouter, "GET", "/Events")[1]["events"]
         last = "workflow.created"

@@ -73,7 +73,9 @@ def test_instruction_is_case_insensitive(taskrouter, reservation):
 
 
 @pytest.mark.parametrize("status", ["accepted", "rejected", None])
-def test_unknown_worker_activity_is_rejected_with_any_status(taskrouter, reservation, status):
+def test_unknown_worker_activity_is_rejected_with_or_without_a_status(
+    taskrouter, reservation, status
+):
     sid = "WA" + "0" * 32
     parameters = {"ReservationStatus": status} if status else {}
     code, message, current = update(taskrouter, reservation, **parameters, WorkerActivitySid=sid)

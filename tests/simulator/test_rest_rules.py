@@ -115,7 +115,7 @@ def test_reservations_remain_pending_if_rejection_is_not_requested(rest, alice):
 @pytest.mark.parametrize(
     "changes", [{"Capacity": 0}, {"Available": "false"}], ids=["no capacity", "unavailable"]
 )
-def test_worker_without_channel_capacity_or_availability_gets_no_new_reservations(
+def test_worker_gets_no_new_reservations_if_the_channel_has_no_capacity_or_is_unavailable(
     rest, alice, changes
 ):
     change(rest, "", MultiTaskEnabled="true")
@@ -234,7 +234,7 @@ def test_reason_for_closing_a_task_is_logged_and_the_task_is_deleted(rest):
 # TaskQueues and Workflows
 
 
-def test_number_of_reservations_is_limited_by_maximum_of_queue(rest, spanish_queue_sid):
+def test_task_queue_limits_the_number_of_workers_reserved_for_a_task(rest, spanish_queue_sid):
     for maximum in (1, 2):
         rest.update(
             f"/TaskQueues/{spanish_queue_sid}", MaxReservedWorkers=maximum, TargetWorkers="1==1"
@@ -246,7 +246,7 @@ def test_number_of_reservations_is_limited_by_maximum_of_queue(rest, spanish_que
         rest.update(task, AssignmentStatus="canceled")
 
 
-def test_workers_have_activities_of_queue_while_reserved_and_assigned(
+def test_task_queue_sets_the_activity_of_a_reserved_worker_and_of_an_assigned_worker(
     rest, alice, spanish_queue_sid
 ):
     activities = rest.taskrouter.activities
@@ -267,7 +267,7 @@ def test_workers_have_activities_of_queue_while_reserved_and_assigned(
     ("parameters", "is_rerouted"),
     [({}, False), ({"ReEvaluateTasks": "false"}, False), ({"ReEvaluateTasks": "true"}, True)],
 )
-def test_tasks_are_rerouted_only_on_request(rest, parameters, is_rerouted):
+def test_workflow_update_reroutes_tasks_only_on_request(rest, parameters, is_rerouted):
     queues = rest.taskrouter.task_queues
     task = create_task(rest)
     english = queues["Customer Care Requests - English"]

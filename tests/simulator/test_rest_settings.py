@@ -20,7 +20,7 @@ def create_reservation(taskrouter):
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 20001), (409, 12345)])
-def test_setting_controls_error_for_reservation_that_is_not_pending(status, code):
+def test_error_for_reservation_that_is_not_pending_is_configurable(status, code):
     with running(not_pending_status=status, not_pending_code=code) as taskrouter:
         reservation = create_reservation(taskrouter)
         taskrouter.advance(1200)
@@ -30,7 +30,7 @@ def test_setting_controls_error_for_reservation_that_is_not_pending(status, code
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_controls_whether_second_accept_succeeds(setting):
+def test_second_accept_succeeds_only_if_configured(setting):
     with running(accept_twice=setting) as taskrouter:
         reservation = create_reservation(taskrouter)
         reservation.update(reservation_status="accepted")
@@ -44,7 +44,7 @@ def test_setting_controls_whether_second_accept_succeeds(setting):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_controls_whether_closing_a_task_requires_a_reason(setting):
+def test_closing_a_task_requires_a_reason_only_if_configured(setting):
     with running(reason_required=setting) as taskrouter:
         reservation = create_reservation(taskrouter)
         reservation.update(reservation_status="accepted")
@@ -65,7 +65,7 @@ def test_setting_controls_whether_closing_a_task_requires_a_reason(setting):
 
 @pytest.mark.parametrize("status", ["wrapping", "completed"])
 @pytest.mark.parametrize("setting", [None, "refused", "ignored", "updated"])
-def test_setting_controls_attributes_in_request_that_sets_status(setting, status):
+def test_attributes_sent_with_a_status_are_rejected_ignored_or_saved_as_configured(setting, status):
     settings = {"status_with_attributes": setting} if setting else {}
     changes = {"assignment_status": status, "attributes": "{}"}
     with running(**settings) as taskrouter:
@@ -94,7 +94,7 @@ def any_queue_sid(taskrouter):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_controls_attributes_in_lists_of_workers(setting):
+def test_lists_of_workers_contain_attributes_only_if_configured(setting):
     with running(worker_lists_have_attributes=setting) as taskrouter:
         _, listed = send_request(taskrouter, "GET", "/Workers")
         for worker in listed["workers"]:
@@ -105,7 +105,7 @@ def test_setting_controls_attributes_in_lists_of_workers(setting):
 
 
 @pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
-def test_setting_controls_etag_quotes(setting, etag):
+def test_etag_is_quoted_only_if_configured(setting, etag):
     with running(etag_quoted=setting) as taskrouter:
         reservation = create_reservation(taskrouter)
         url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks/"
@@ -115,7 +115,7 @@ def test_setting_controls_etag_quotes(setting, etag):
 
 
 @pytest.mark.parametrize(("minimum", "is_accepted"), [(1, True), (5, False)])
-def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
+def test_minimum_reservation_timeout_is_configurable(minimum, is_accepted):
     with running(least_reservation_timeout=minimum) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         workflow = workspace.workflows(taskrouter.workflow_sid)
@@ -128,7 +128,7 @@ def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_setting_controls_event_list_order(newest_first):
+def test_events_are_listed_in_the_configured_order(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:
         create_reservation(taskrouter)
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -160,7 +160,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("method", "path", "name", "similar"), UNKNOWN)
-def test_setting_rejects_unknown_parameter_and_suggests_similar_name(
+def test_strict_simulator_rejects_unknown_parameter_and_suggests_similar_name(
     strict_simulator, method, path, name, similar
 ):
     path = path.format(worker=strict_simulator.workers["Alice"])
@@ -174,7 +174,7 @@ def test_setting_rejects_unknown_parameter_and_suggests_similar_name(
     ("method", "path"), [(method, path) for path, item in ROUTES.items() for method in item]
 )
 @pytest.mark.parametrize("location", ["params", "data"])
-def test_setting_rejects_unknown_parameter_in_every_operation(
+def test_strict_simulator_rejects_unknown_parameter_in_every_operation(
     strict_simulator, method, path, location
 ):
     sid = "WK" + "0" * 32

@@ -298,7 +298,7 @@ def test_closed_task_is_counted_after_it_is_deleted(active_center):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_controls_whether_real_time_statistics_count_closed_tasks(setting):
+def test_real_time_statistics_count_closed_tasks_only_if_configured(setting):
     with running(closed_tasks_in_statistics=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         center.close_task(center.create_task(), "canceled")
@@ -406,7 +406,7 @@ def test_statistics_of_all_workers_include_deleted_workers(active_center):
         "/Workers/{alice}/Statistics",
     ],
 )
-def test_statistics_of_workers_are_limited_to_small_workspaces(path):
+def test_statistics_of_workers_are_unavailable_above_the_configured_number_of_workers(path):
     with running(worker_statistics_limit=2) as taskrouter:
         center = ContactCenter(taskrouter)
         path = path.format(alice=center.alice)
@@ -483,7 +483,7 @@ def test_interval_may_begin_thirty_days_before_the_current_second(center):
     assert code == 14241
 
 
-def test_interval_depends_on_minutes_start_date_and_end_date(center):
+def test_interval_is_determined_by_minutes_or_by_start_and_end_dates(center):
     center.create_task()
     center.taskrouter.advance(3600)
     for parameters, start, end, count in (
@@ -530,7 +530,7 @@ def test_activity_durations_are_limited_to_the_interval(center):
         assert {name: activity[name] for name in seconds} == seconds
 
 
-def test_end_in_the_future_does_not_prolong_the_current_activity(center):
+def test_end_date_in_the_future_does_not_prolong_the_current_activity(center):
     center.taskrouter.advance(100)
     end = {"EndDate": center.moment(minutes=-10)}
     statistics = center.get(f"/Workers/{center.bob}/Statistics", **end)
@@ -686,7 +686,7 @@ def test_bulk_statistics_match_the_statistics_of_each_task_queue(active_center, 
     }
 
 
-def test_at_most_fifty_task_queues_are_read_at_a_time(center):
+def test_bulk_request_must_contain_from_one_to_fifty_task_queues(center):
     message = "QueueSids must contain from 1 to 50 TaskQueue SIDs"
     for count, expected in (0, 400), (1, 200), (50, 200), (51, 400):
         status, body = post_bulk(center, {"queueSids": [center.spanish] * count})
@@ -718,12 +718,12 @@ def test_at_most_fifty_task_queues_are_read_at_a_time(center):
         ({"queueSids": ["WQ" + "0" * 32, "x"]}, "QueueSids 'x' is not a valid SID"),
     ],
 )  # fmt: skip
-def test_invalid_body_is_rejected(center, content, message):
+def test_invalid_bulk_request_body_is_rejected(center, content, message):
     status, body = post_bulk(center, content)
     assert (status, body["code"], body["message"]) == (400, 20001, message)
 
 
-def test_body_must_be_json(center):
+def test_bulk_request_body_must_be_json(center):
     for content_type in "application/x-www-form-urlencoded", "text/plain":
         status, body = post_bulk(center, {"queueSids": [center.spanish]}, content_type)
         message = "The Content-Type of the body must be application/json"
@@ -734,7 +734,7 @@ def test_body_must_be_json(center):
 
 
 @pytest.mark.parametrize("setting", ["ignored", "refused"])
-def test_setting_controls_whether_unknown_keys_in_json_are_rejected(setting):
+def test_unknown_keys_in_json_are_rejected_only_if_configured(setting):
     with running(unknown_parameters=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         content = {"queueSids": [center.spanish, center.english], "queueSid": ["x"]}

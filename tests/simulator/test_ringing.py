@@ -74,7 +74,7 @@ def separate_task():
     return simulation, call, simulation.reservations(task)[-1]
 
 
-def test_answering_for_a_separate_task_connects_the_caller(separate_task):
+def test_answering_the_call_for_a_separate_task_connects_the_caller(separate_task):
     simulation, call, reservation = separate_task
     simulation.run(5)
     assert (call.partner_sid, reservation.status) == (simulation.worker_leg().sid, "accepted")
@@ -196,7 +196,7 @@ def test_phone_stops_ringing_when_reservation_is_no_longer_pending(instruction, 
 
 
 @pytest.mark.parametrize("result", ["leave", "none"])
-def test_deleting_workspace_stops_ringing_and_applies_canceled_task_result(result):
+def test_deleting_the_workspace_stops_ringing_and_ends_the_wait_only_if_configured(result):
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0, canceled_task_result=result)
     call = simulation.place_call("1")
     simulation.make_alice_idle()

@@ -132,7 +132,7 @@ def test_timeouts_of_default_filter_and_skipped_targets_add_up():
     assert task.status == "canceled"
 
 
-def test_task_waits_in_default_filter_without_timeout():
+def test_task_in_a_default_filter_without_a_timeout_is_not_canceled():
     simulation = WorkflowSimulation(default={"queue": "One"}, default_filter_timeout=True)
     task = simulation.enqueue_task()
     simulation.clock.advance(86_399)
@@ -266,7 +266,7 @@ def test_task_is_offered_again_when_first_reoffer_delay_ends():
     assert simulation.offered_to(task) == ["Carol"]
 
 
-def test_worker_who_rejects_and_goes_offline_is_offered_task_without_delay_when_idle_again():
+def test_reoffer_delay_does_not_apply_after_the_rejecting_worker_goes_offline_and_returns():
     simulation = WorkflowSimulation(filter_with_target(), reoffer_delay=10.0)
     carol = simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
@@ -275,7 +275,7 @@ def test_worker_who_rejects_and_goes_offline_is_offered_task_without_delay_when_
     assert simulation.offered_to(task) == ["Carol"]
 
 
-def test_worker_whose_reservation_ended_is_offered_next_task_last():
+def test_worker_whose_reservation_ended_is_the_last_to_be_offered_the_next_task():
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     simulation.add_worker("Carol", "One")
     simulation.clock.advance(1)
@@ -288,7 +288,9 @@ def test_worker_whose_reservation_ended_is_offered_next_task_last():
 
 
 @pytest.mark.parametrize(("before", "expected"), [("Offline", "Dan"), ("Happy", "Carol")])
-def test_worker_is_offered_next_task_last_only_after_being_unavailable(before, expected):
+def test_worker_is_the_last_to_be_offered_the_next_task_only_after_being_unavailable(
+    before, expected
+):
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     workspaces.add_activity(
         simulation.engine, simulation.workspace, friendly_name="Happy", available=True
@@ -302,7 +304,7 @@ def test_worker_is_offered_next_task_last_only_after_being_unavailable(before, e
     assert simulation.offered_to(simulation.enqueue_task()) == [expected]
 
 
-def test_workers_available_since_the_same_time_get_offers_in_order_of_worker_creation():
+def test_workers_available_since_the_same_time_get_offers_in_order_of_their_creation():
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     for name in ("Zoe", "Carol", "Ann"):
         simulation.add_worker(name, "One")

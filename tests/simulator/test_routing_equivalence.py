@@ -504,7 +504,7 @@ def test_no_pass_is_scheduled_for_a_rejecting_worker_who_went_offline():
     assert "routing" not in {kind for kind, _ in twins.sides[0].engine.timers}
 
 
-def test_worker_who_joins_a_queue_by_activity_is_offered_a_task_with_a_target_expression():
+def test_worker_who_joins_a_queue_by_activity_change_is_offered_a_task_with_a_target_expression():
     filters = [("1==1", [{"queue": 0, "expression": "worker.level == task.level"}])]
     twins = twins_with(filters, "activity_name == 'Idle'")
     twins.add_worker("Ann", "Free", level=1)
@@ -514,7 +514,7 @@ def test_worker_who_joins_a_queue_by_activity_is_offered_a_task_with_a_target_ex
     assert statuses(twins) == ["reserved"]
 
 
-def test_known_worker_who_joins_the_queue_by_activity_is_offered_the_task():
+def test_known_worker_who_joins_the_queue_by_activity_change_is_offered_the_task():
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
     twins = twins_with(filters, "activity_name == 'Idle'")
     twins.add_worker("Ann", "Free")

@@ -111,10 +111,10 @@ def test_pass_with_operations_between_its_steps_leaves_nothing_to_do(seed):
 
 
 def paused_pass(simulation):
-    """Pause a pass after it offers the most urgent Task, but not three other waiting Tasks.
+    """Pause a pass after it offers the most urgent Task, before it offers three waiting Tasks.
 
     Returns:
-        The remaining steps of the pass, and the three other Tasks.
+        The remaining steps of the pass, and the three waiting Tasks.
     """
     context, sid = (simulation.engine, simulation.workspace), simulation.workflow.sid
     for worker in simulation.workspace.workers.values():
@@ -222,7 +222,7 @@ def test_frozen_clock_runs_all_steps_at_once():
     run_on_loop(frozen)
 
 
-def test_explicit_run_finishes_paused_steps_before_timers():
+def test_explicit_run_finishes_paused_steps_before_timers_run():
     log = []
 
     async def operation(clock):

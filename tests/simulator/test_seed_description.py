@@ -197,7 +197,7 @@ def test_whole_number_has_limits(section, field, minimum, maximum):
         assert error_for(description(value)) == f"{where}: {message}"
 
 
-def test_setting_defines_minimum_reservation_timeout():
+def test_minimum_reservation_timeout_is_configurable():
     load(changed("workflows", task_reservation_timeout=5), least_reservation_timeout=5)
     message = error_for(
         changed("workflows", task_reservation_timeout=4), least_reservation_timeout=5
@@ -413,7 +413,7 @@ def test_configuration_contains_sids_instead_of_names():
         ("queue", "queue"),
     ],
 )
-def test_error_for_unknown_resource_in_a_variable_states_its_kind(variable, kind):
+def test_error_for_a_variable_states_the_kind_of_the_unknown_resource(variable, kind):
     text = f"worker.sid == '${{{variable}:Nobody}}'"
     message = f"task_queues[0]: there is no {kind} 'Nobody'"
     assert error_for(changed("task_queues", target_workers=text)) == message
@@ -462,7 +462,7 @@ def test_invalid_name_of_task_channel_is_rejected():
     assert message.startswith("task_channels[0]: UniqueName e-mail must consist of letters")
 
 
-def test_queue_order_of_workspace_is_set():
+def test_preferred_queue_order_is_fifo_unless_the_workspace_specifies_lifo():
     assert load(MINIMAL).prioritize_queue_order == "FIFO"
     assert load(changed(None, prioritize_queue_order="LIFO")).prioritize_queue_order == "LIFO"
 

@@ -154,7 +154,7 @@ def test_simulator_stops_immediately():
     assert any(stop() < 0.4 for _ in range(5))  # a busy CPU may delay some attempts
 
 
-def test_waiting_request_delays_stop_only_by_grace_period():
+def test_waiting_request_delays_the_shutdown_only_by_the_grace_period():
     errors = []
 
     def wait(url, auth):
@@ -176,7 +176,7 @@ def test_waiting_request_delays_stop_only_by_grace_period():
     assert len(errors) == 1
 
 
-def test_server_configuration_limits_logging_and_timeouts():
+def test_server_configuration_sets_log_level_websocket_protocol_and_timeouts():
     config = uvicorn_config(Simulator(Settings()))
     assert (config.log_level, config.access_log, config.lifespan) == ("warning", False, "on")
     assert issubclass(config.ws, WebSocketsSansIOProtocol)
@@ -227,7 +227,7 @@ def simulated_time(taskrouter):
     return taskrouter._request("POST", "/clock", {"advance": 0})["now"]
 
 
-def test_reset_returns_to_the_start_time_and_drops_timers_log_and_faults():
+def test_reset_returns_to_the_start_time_and_drops_timers_faults_and_the_log():
     with running() as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         start = simulated_time(taskrouter)

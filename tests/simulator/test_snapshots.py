@@ -453,7 +453,7 @@ def test_field_without_a_stored_value_gets_its_default():
     assert other.engine.sids_created == 0
 
 
-def test_snapshot_contains_the_fields_that_hold_the_state_of_the_engine():
+def test_engine_fields_that_hold_state_are_stored_in_snapshots():
     names = {field.name for field in dataclasses.fields(Engine)}
     assert names >= NOT_STORED
     assert names - NOT_STORED >= {"workspaces", "calls", "sids_created", "resources_created"}

@@ -50,7 +50,7 @@ def test_reservation_times_out_in_another_simulator(simulators):
     assert status(first, task) == "reserved"
 
 
-def test_restore_updates_the_client(simulators):
+def test_restore_updates_the_names_and_sids_in_the_client(simulators):
     first, second = simulators
     first.reset({"friendly_name": "Other", "activities": [{"friendly_name": "Away"}]})
     copy(first, second)
@@ -133,7 +133,7 @@ def tokens(app):
     ]
 
 
-def test_restore_in_the_same_simulator_stops_its_callbacks(simulators, app):
+def test_restore_in_the_same_simulator_drops_its_pending_callbacks(simulators, app):
     first, _ = simulators
     empty = first.snapshot()
     first.fault("assignment", "latency", seconds=30)

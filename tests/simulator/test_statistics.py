@@ -230,7 +230,7 @@ def test_history_retains_facts_of_the_thirty_days_before_the_newest_fact():
     assert [item.ended / 86_400 for item in history.stays] == [1, 30, 31]
 
 
-def test_history_yields_facts_since_a_time_newest_first():
+def test_history_yields_facts_since_a_given_time_from_newest_to_oldest():
     history = History()
     history.facts.extend(fact(at) for at in (1, 2, 3))
     history.stays.extend(Stay(0, ended, "WK1", "WA1") for ended in (1, 2, 3))

@@ -54,7 +54,7 @@ def reported(simulation):
     ]
 
 
-def test_dequeue_reports_every_requested_event_in_order():
+def test_dequeue_instruction_reports_every_requested_event_in_order():
     simulation, call = simulate(DEQUEUE_ALL, answer_seconds=5.0)
     assert reported(simulation) == [("initiated", "0"), ("ringing", "1")]
     simulation.run(5)
@@ -64,7 +64,7 @@ def test_dequeue_reports_every_requested_event_in_order():
     assert reported(simulation)[3:] == [("completed", "3")]
 
 
-def test_dequeue_callback_contains_the_sid_of_the_call_of_the_task():
+def test_dequeue_status_callback_contains_the_task_call_sid():
     simulation, call = simulate(DEQUEUE_ALL, answer_seconds=5.0)
     simulation.run(5)
     simulation.clock.advance(61.5)
@@ -98,13 +98,13 @@ def test_dequeue_callback_contains_the_sid_of_the_call_of_the_task():
         ("initiated", [("initiated", "0")]),
     ],
 )
-def test_dequeue_reports_only_requested_events(events, expected):
+def test_dequeue_instruction_reports_only_requested_events(events, expected):
     simulation, call = simulate({**DEQUEUE_ALL, "status_callback_events": events})
     simulation.hang_up(call)
     assert reported(simulation) == expected
 
 
-def test_call_without_status_callback_reports_nothing():
+def test_nothing_is_reported_without_a_status_callback_url():
     simulation, call = simulate({**DEQUEUE, "status_callback_events": ALL_EVENTS})
     simulation.hang_up(call)
     assert callbacks(simulation) == []
@@ -127,7 +127,7 @@ def test_call_reports_its_end_with_the_configured_method(method):
     ("events", "expected"),
     [(None, ["completed"]), (["answered", "initiated"], ["initiated", "in-progress"])],
 )
-def test_conference_reports_call_to_worker(method, events, expected):
+def test_conference_instruction_reports_the_call_to_the_worker(method, events, expected):
     simulation, _ = simulate(
         {**CONFERENCE, "status_callback_method": method, "status_callback_event": events}
     )
@@ -171,7 +171,7 @@ UNKNOWN_CALL = "CA" + "5" * 32
 
 
 @pytest.mark.parametrize("operation", [assignments.complete, assignments.wrap, assignments.delete])
-def test_call_to_worker_ends_when_task_of_unknown_call_is_no_longer_assigned(operation):
+def test_call_to_worker_ends_when_a_task_with_an_unknown_call_is_no_longer_assigned(operation):
     simulation, task, reservation = offer_without_call(DEQUEUE_ALL, call_sid=UNKNOWN_CALL)
     leg = simulation.worker_leg()
     assert (reservation.status, leg.status) == ("accepted", "in-progress")
@@ -186,14 +186,14 @@ def test_call_to_worker_ends_when_task_of_unknown_call_is_no_longer_assigned(ope
     assert callbacks(simulation)[-1].parameters["taskCallSid"] == UNKNOWN_CALL
 
 
-def test_worker_hangup_completes_task_of_unknown_call():
+def test_worker_hangup_completes_a_task_with_an_unknown_call():
     simulation, task, _ = offer_without_call(DEQUEUE_ALL, call_sid=UNKNOWN_CALL)
     simulation.hang_up(simulation.worker_leg())
     assert task.status == "completed"
     assert len(callbacks(simulation)) == 4
 
 
-def test_call_instruction_calls_worker_for_task_without_call():
+def test_call_instruction_calls_the_worker_if_the_task_has_no_call():
     simulation, _, reservation = offer_without_call(CALL)
     leg = simulation.worker_leg()
     assert [path for path, _ in simulation.requests()] == ["agent"]
@@ -204,7 +204,7 @@ def test_call_instruction_calls_worker_for_task_without_call():
     assert "taskCallSid" not in callback.parameters
 
 
-def test_call_to_worker_with_its_own_document_outlives_completed_task():
+def test_worker_call_with_its_own_twiml_document_continues_after_the_task_is_completed():
     simulation, task, _ = offer_without_call({**CALL, "accept": True})
     assignments.complete(simulation.engine, simulation.workspace, task)
     assert simulation.worker_leg().status == "in-progress"
@@ -257,7 +257,7 @@ def app_and_taskrouter(app):
         yield app, taskrouter
 
 
-def test_get_callback_is_signed_without_body_parameters(app_and_taskrouter):
+def test_callback_sent_with_get_is_signed_without_body_parameters(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status?tenant=7#rc=0"
     app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})
@@ -278,7 +278,7 @@ def test_get_callback_is_signed_without_body_parameters(app_and_taskrouter):
     assert taskrouter.log("alert") == []
 
 
-def test_get_callback_adds_a_query_string(app_and_taskrouter):
+def test_callback_sent_with_get_adds_a_query_string(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status"
     app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})
@@ -286,7 +286,7 @@ def test_get_callback_adds_a_query_string(app_and_taskrouter):
     assert app.received[-1]["path"].startswith("/status?FromCity=&")
 
 
-def test_post_callback_is_signed_with_its_form(app_and_taskrouter):
+def test_callback_sent_with_post_is_signed_with_its_form(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status"
     body = {**CONFERENCE, "status_callback": url, "end_conference_on_customer_exit": True}

@@ -99,7 +99,7 @@ def test_accepted_transfer_completes_and_both_workers_keep_the_task():
     assert center.transfer_events == ["transfer-initiated", "transfer-completed"]
 
 
-def test_task_is_wrapping_if_one_worker_completed_and_the_other_is_wrapping():
+def test_task_is_wrapping_if_one_reservation_is_completed_and_the_other_is_wrapping():
     center = TransferSimulation()
     center.transfer()
     center.do(assignments.accept, center.offered)
@@ -132,7 +132,7 @@ def test_transfer_event_has_parameters_of_transfer_and_task():
 
 
 @pytest.mark.parametrize("end", [reservations.reject, reservations.time_out])
-def test_transfer_to_worker_fails_without_acceptance(end):
+def test_transfer_to_worker_fails_if_the_worker_rejects_or_does_not_respond(end):
     center = TransferSimulation()
     transfer = center.transfer()
     center.do(end, center.offered)
@@ -209,7 +209,7 @@ def test_transfer_within_the_queue_does_not_count_as_a_move():
 
 @pytest.mark.parametrize("setting", [True, False])
 @pytest.mark.parametrize("to_worker", [True, False])
-def test_only_transfer_to_worker_ignores_capacity_if_configured(setting, to_worker):
+def test_only_a_transfer_to_a_worker_ignores_capacity_and_only_if_configured(setting, to_worker):
     center = TransferSimulation(transfer_ignores_capacity=setting)
     center.set_activity(center.bob, "Offline")
     center.transfer(center.bob.sid if to_worker else center.queue_sid)
@@ -329,7 +329,7 @@ def test_queue_to_which_a_task_may_return_cannot_be_deleted():
     assert queue.sid not in center.workspace.queues
 
 
-def test_task_whose_worker_completed_is_routed_again_after_canceled_transfer():
+def test_task_without_worker_is_routed_again_after_canceled_transfer():
     center = TransferSimulation()
     transfer = center.transfer()
     center.do(assignments.complete_reservation, center.accepted)
@@ -460,7 +460,7 @@ def test_only_first_participant_sets_the_callback_of_the_conference(simulation):
     assert len(simulation.conference.participants) == 3
     assert simulation.conference.subscription.url == FIRST_URL
     urls = [effect.url for effect in simulation.effects if isinstance(effect, StatusCallback)]
-    assert urls == [FIRST_URL] * 3  # two join before the transfer, and one afterward
+    assert urls == [FIRST_URL] * 3  # two participants join before the transfer, and one afterward
 
 
 def test_worker_leaves_the_conference_after_cold_transfer(simulation):

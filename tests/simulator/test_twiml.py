@@ -27,7 +27,7 @@ def test_gather_without_digits_continues_after_timeout(key):
     assert simulation.attributes_of(call)["selected_language"] == "en"
 
 
-def test_gather_requests_action_on_empty_result():
+def test_gather_can_request_its_action_url_without_digits():
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = MENU.replace(">", ' actionOnEmptyResult="true">', 1)
     simulation.place_call()
@@ -75,7 +75,7 @@ def test_gather_applies_digit_limit_and_finish_key(attributes, pressed, digits):
     assert simulation.requests()[-1][1]["Digits"] == digits
 
 
-def test_pause_in_gather_does_not_delay_key():
+def test_pause_in_gather_does_not_delay_a_key_press():
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = MENU.replace("</Gather>", "<Pause/></Gather>")
     assert steps(simulation.place_call("1"))[2:4] == ["say", "pressed"]
@@ -123,7 +123,7 @@ def test_invalid_twiml_emits_alert_and_ends_call():
     assert (call.status, simulation.alert_codes()) == ("failed", [12100])
 
 
-def test_task_remains_completed_if_twiml_after_the_queue_is_invalid():
+def test_task_remains_completed_if_the_twiml_after_leaving_the_queue_is_invalid():
     simulation = CallSimulation(DEQUEUE)
     simulation.documents["left_queue"] = "<Oops"
     call = simulation.place_call("1")
@@ -205,7 +205,7 @@ def test_failed_task_creation_emits_alert_and_ends_wait(verb):
     assert (call.status, simulation.workspace.tasks) == ("completed", {})
 
 
-def test_failed_enqueue_without_action_continues_with_next_verb():
+def test_call_continues_with_the_next_verb_if_enqueue_fails_and_has_no_action():
     simulation = CallSimulation()
     failing = enqueue_verb("{").replace('action="left_queue"', "")
     simulation.documents["enqueue_call"] = failing * 500 + "<Say>Sorry.</Say>"
