@@ -1,4 +1,4 @@
-# You need Python 3.11 or newer and make. Every target installs the Python packages it needs.
+# You need `make`, and Python 3.11 or newer. Every target installs the Python packages it needs.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -48,7 +48,7 @@ run: $(RUN_TOOLS) ## Run the whole system on this machine; stop it with Ctrl-C
 	@$(BIN)/python -m local run
 
 .PHONY: services
-services: $(RUN_TOOLS) ## Run DynamoDB, the simulator and the sweep, for chalice local
+services: $(RUN_TOOLS) ## Run DynamoDB, the simulator and the sweep, for use with `chalice local`
 	@$(BIN)/python -m local services
 
 .PHONY: demo
@@ -187,7 +187,7 @@ lock: $(DEV_TOOLS) ## Compile requirements*.in to pinned versions in requirement
 	$(COMPILE) -c requirements-dev.txt requirements-bench.in --output-file requirements-bench.txt
 
 .PHONY: hooks
-hooks: $(DEV_TOOLS) ## Install git hooks that run make check and limit the length of commit subjects
+hooks: $(DEV_TOOLS) ## Install git hooks that run `make check` and limit the length of commit subjects
 	$(BIN)/pre-commit install
 
 .PHONY: clean
@@ -212,7 +212,7 @@ $(BENCH_TOOLS): requirements-bench.txt .venv/.uv
 	$(INSTALL)
 	@touch $(DEPLOY_TOOLS) $(RUN_TOOLS) $(DEV_TOOLS) $(BENCH_TOOLS)
 
-# pip may succeed if uv fails: its configuration, which uv does not read, can set the package index and certificates.
+# If uv fails, pip may succeed: pip's configuration, which uv does not read, can set the index and certificates.
 define INSTALL
 @echo "Installing $< into .venv ..."
 @VIRTUAL_ENV=.venv $(BIN)/uv pip install --require-hashes -r $< || { \

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 if "AWS_CHALICE_CLI_MODE" in os.environ:
-    # `chalice local` restarts when a new file appears in the checkout, including compiled bytecode.
+    # `chalice local` restarts when any new file, even compiled bytecode, appears in the checkout.
     sys.dont_write_bytecode = True
 
 from chalice.app import Chalice, CloudWatchEvent, Rate

@@ -66,7 +66,7 @@ from benchmarks import (
     default=10_000,
     type=click.IntRange(min=1),
     show_default=True,
-    help="Largest number of Tasks of one kind, and of Workers that match no Task.",
+    help="Maximum number of Tasks of each kind, and of Workers that match no Task.",
 )
 def main(
     *,

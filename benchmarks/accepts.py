@@ -29,7 +29,7 @@ from chalicelib.runtime import SystemClock
 
 WRITES = 2
 TASKROUTER_REQUESTS = 1
-"""Number of DynamoDB writes and of requests to TaskRouter that an accept needs."""
+"""Numbers of DynamoDB writes and of TaskRouter requests that an accept needs."""
 
 OWN_MS = 3
 """Maximum CPU time of an accept, excluding the calls to DynamoDB and TaskRouter."""
@@ -124,7 +124,7 @@ class Services:
 
 
 def time_own_ms(rounds: int) -> float:
-    """Return the median CPU time (ms) of an accept in this process, without waits for services."""
+    """Return the median CPU time (ms) of an accept, using services that respond immediately."""
     service = runtime.Runtime(config.load({**ENVIRON}), _InstantDynamoDb(), SystemClock())
     vars(service)["taskrouter"] = InstantTaskRouter()
     runtime.use(service)

@@ -50,8 +50,8 @@ _SWEEP = "sweep"
 """Prefix of the names of simulated limits."""
 
 _MAX_AGE_MS = 2 * INTERVAL_MS
-"""Maximum `Sweep.tasks_age_ms` and `Sweep.events_age_ms`. A part of the reconciliation with a
-greater age is falling behind."""
+"""Maximum `Sweep.tasks_age_ms` and `Sweep.events_age_ms`. A part of the reconciliation that
+exceeds this age is falling behind."""
 
 
 def _input(default: int, text: str) -> int:

@@ -27,7 +27,7 @@ from local import network, stack, supervisor
 
 _CONNECTIONS = (1, 8, 64)
 _WINDOWS = 3
-"""Number of measurements for each server and number of connections. The servers take turns."""
+"""Number of measurements per server for each number of connections. The servers take turns."""
 _PROGRAMS = ("the API", "the local DynamoDB", "the load generator", "all programs")
 
 _BARE_SERVER = """

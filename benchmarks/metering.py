@@ -91,7 +91,7 @@ class MeteredClient:
 
 @dataclass(frozen=True)
 class _Meter:
-    """A function that measures an operation, and additional parameters of its requests."""
+    """A function that measures an operation, and parameters to add to the operation's requests."""
 
     measure: Callable[[Any, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     options: dict[str, str] = field(default_factory=dict)

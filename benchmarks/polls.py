@@ -32,7 +32,7 @@ from local.dynamodb import TableNames
 
 AGENTS = (10, 100, 1_000)
 INTERVALS = (3, 15)
-"""Seconds between two polls: from a visible page, and from a hidden page."""
+"""Seconds between two polls of a visible page, and between two polls of a hidden page."""
 
 HOURS = 176
 """Hours per month that a console is open: 22 days of 8 hours."""

@@ -85,7 +85,7 @@ def print_sections(sections: Sequence[Section]) -> None:
     """Print the header of the table, and the results of each measurement.
 
     Raises:
-        click.ClickException: A measurement failed. The results of the others were printed.
+        click.ClickException: A measurement failed. All other results were printed.
     """
     click.echo(HEADER)
     failed = sum(not print_section(section) for section in sections)

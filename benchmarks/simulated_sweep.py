@@ -47,13 +47,13 @@ class Sweep:
         oldest_due_ms: Time since the oldest due Reservation became due.
         checked: Number of Reservations that were checked.
         ended_at: End time (ms).
-        unreconciled: Number of steps of the reconciliation that failed or were not started.
+        unreconciled: Number of reconciliation steps that failed or were not started.
         reconciled: Number of records that the reconciliation corrected.
         tasks_age_ms: Time since the end of the last period whose reserved Tasks were read
             completely, with their pending Reservations (ms). A period ends CALLBACK_IN_TRANSIT_MS
             before the start of the sweep that reads it. Until the first complete read, the age
             is measured from FIRST_LOOKBACK_MS before the end of the first period.
-        events_age_ms: The same age for the Events; the largest value of all types (ms).
+        events_age_ms: The corresponding age for Events (ms): the largest age of any Event type.
     """
 
     at: int

@@ -20,7 +20,7 @@ class TaskRouterLimits:
         per_second: Maximum number of requests per second for each operation. Twilio's example of
             a "RateLimit" event shows a default limit of 50 for a list request.
         concurrent: Maximum number of concurrent requests per account. Twilio's error 20429
-            mentions this limit without its value.
+            mentions this limit without stating its value.
         latency_ms: Duration of a request.
         max_events: Maximum number of Events of one type that a sweep reads at a time.
     """

@@ -299,8 +299,8 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
 
     Args:
         life_cycles: Number of life cycles in each measurement.
-        largest: Largest number of waiting, closed and assigned Tasks, and of Workers that match no
-            Task.
+        largest: Maximum number of Tasks of each kind (waiting, closed, assigned), and of Workers
+            that match no Task.
     """
     sizes = sorted({max(1, largest // 100), max(1, largest // 10), largest})
     loads = {f"{size:,} waiting Tasks": Load(waiting=size) for size in sizes}

@@ -90,7 +90,7 @@ def _setting(
 class Settings:
     """Settings of the service.
 
-    Each field is read from the environment variable with its name in upper case.
+    Each field is read from the environment variable of the same name, in upper case.
     ``docs/settings.md`` describes the settings.
     """
 

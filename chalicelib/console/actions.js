@@ -133,7 +133,7 @@ function settle(sid, response) {
   }
 }
 
-/** Return a function that returns a text with the seconds left until the user can try again. */
+/** Return a function that returns a message with the number of seconds until the user can try again. */
 export function notSent(key, seconds) {
   const at = performance.now() + seconds * 1000;
   return () => {
@@ -352,7 +352,7 @@ function endTask(sid, reservation) {
   announceEnding(reached.kind, row);
 }
 
-/** Record in all tabs which Activity the user has requested, or null if TaskRouter refused the switch. */
+/** Record in all tabs which Activity the user has requested. The SID is null if the switch had no effect. */
 export function expectActivity(sid) {
   session.send({ type: "expectActivity", sid });
   state.expectedActivity = sid;

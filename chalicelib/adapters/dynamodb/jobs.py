@@ -55,7 +55,7 @@ class DynamoJobs:
     def save_progress(
         self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
     ) -> None:
-        """Save the times up to which parts of a job are done.
+        """Save the times up to which parts of a job are complete.
 
         Nothing is saved if any part already has a later time.
         """

@@ -309,7 +309,7 @@ class DynamoReservationStore(DynamoJobs):
     def _record_status(
         self, reservation_sid: str, update: StatusUpdate, *, keep_claim: bool = False
     ) -> tuple[bool, Reservation | None]:
-        """Record a status. *keep_claim* requires a live claim and leaves it unchanged."""
+        """Record a status; if *keep_claim*, require a live claim and leave it unchanged."""
         entry = HistoryEntry(update.changed_at or update.at, update.status, update.by, update.note)
         request = UpdateItem(
             set={"status": update.status.value} | {name: vars(update)[name] for name in _NAMES},
