@@ -165,9 +165,9 @@ class Settings:
     )
     rate_limit: int = _setting(
         0,
-        "value of X-Rate-Limit-Limit and -Config in REST responses, and of -Remaining unless the"
-        " status is 429; 0 for no headers (Twilio's API description names the headers but not"
-        " their values)",
+        "value of X-Rate-Limit-Limit and X-Rate-Limit-Config in REST responses, and of"
+        " X-Rate-Limit-Remaining unless the status is 429; 0 for no headers (Twilio's API"
+        " description names the headers but not their values)",
     )
     problem_details: bool = _setting(
         default=False,
@@ -242,8 +242,8 @@ class Settings:
     status_callback_seconds: float = _setting(15.0, "time limit of a status callback")
     call_status_callback_method: str = _setting(
         "post",
-        "HTTP method of the status callback of a call instruction (Twilio documents GET for"
-        " dequeue, and no method for call)",
+        "HTTP method of the status callback of a `call` instruction (Twilio documents GET for"
+        " `dequeue`, and no method for `call`)",
         ("post", "get"),
     )
     answer_seconds: float = _setting(
