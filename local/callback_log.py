@@ -17,9 +17,9 @@ MAX_LINES = 10_000
 
 
 class MemoryCallbackLog(logging.Handler):
-    """Implements `chalicelib.usecases.ports.CallbackLog` with the lines of this process.
+    """Implements `chalicelib.usecases.ports.CallbackLog` with log lines of this process.
 
-    `chalicelib.observability.copy_lines` passes the lines to this handler.
+    `chalicelib.observability.copy_lines` passes the log lines to this handler.
     """
 
     def __init__(self) -> None:

@@ -100,7 +100,7 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
 
 
 def _store_callback_log() -> None:
-    """Store the lines of callbacks in memory, because they are not sent to CloudWatch Logs."""
+    """Store the log lines of callbacks in memory, because they are not sent to CloudWatch Logs."""
     log = MemoryCallbackLog()
     runtime.use(runtime.build(local_log=log))
     observability.copy_lines(log)
@@ -132,7 +132,8 @@ def _check_address(host: str, port: int) -> None:
         )
     if reason := network.bind_failure(port, host):
         remedy = (
-            "Stop the program that uses the port, or choose another: " + _command_line(port="N")
+            "Stop the program that uses the port, or choose another port: "
+            + _command_line(port="N")
             if reason == os.strerror(errno.EADDRINUSE)
             else f"Choose another address or port: {_command_line(host='ADDRESS', port='N')}"
         )

@@ -101,7 +101,7 @@ def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
     Raises:
         StackError: A program did not start.
     """
-    # A shell script makes its background commands ignore SIGINT.
+    # Needed because a shell script starts its background commands with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signals.raise_keyboard_interrupts()
     threading.Thread(target=_interrupt_if_output_closes, daemon=True).start()
@@ -136,7 +136,7 @@ def _print_line(name: str, line: str) -> None:
 
 
 def _write(text: str) -> None:
-    # The stack ends if the output is closed.
+    # If the output is closed, `_interrupt_if_output_closes` ends the stack.
     with contextlib.suppress(BrokenPipeError):
         # A single write keeps lines from several threads from interleaving.
         sys.stdout.write(text)

@@ -23,7 +23,8 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(
         f"simulator: the package {error.name} is not installed. Reinstall taskrouter-simulator "
-        "with its dependencies. In the simulator's repository, run `make services`."
+        "with its dependencies, or, in a checkout of the repository, start the simulator with "
+        "`make services`."
     )
 
 from taskrouter_simulator.setting_values import (

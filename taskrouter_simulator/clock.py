@@ -45,7 +45,7 @@ class Clock:
     """The simulator's time, in seconds since the epoch, and its timers.
 
     Args:
-        read: Returns the time in seconds since the epoch. With a constant
+        read: Returns the time in seconds since the epoch. If the function returns a constant
             (`lambda: 1_700_000_000.0`), only `jump` and `advance` move time.
         frozen: Whether `read` returns a constant, so that waiting never makes a timer due.
     """

@@ -133,7 +133,7 @@ class Plan:
     is_found_by_name: bool = False
 
     def of(self, *actions: Action) -> list[Change]:
-        """Return the changes with one of the actions."""
+        """Return the changes whose action is one of the given actions."""
         return [change for change in self.changes if change.action in actions]
 
     @property
@@ -236,8 +236,8 @@ class _Planner:
         found, previous = self._find(kind, name), self._find(kind, was) if was else None
         if found and previous and found is not previous:
             raise OperatorError(
-                f"{kind.title} {name!r} was {was!r}, but both exist. Rename or delete one of them, "
-                "or remove the key `was`."
+                f"The file renames {kind.title} {was!r} to {name!r}, but both exist. Rename or "
+                "delete one of them, or remove the `was` key."
             )
         return found or previous
 
@@ -288,8 +288,8 @@ class _Planner:
     def _require_names(self, changes: Iterable[Change]) -> None:
         """Check that the resources to which changes refer exist, and that their names are unique.
 
-        The changes are checked by kind. A new Workspace is therefore checked after its Activities,
-        because its default Activities are set only after all Activities have been created.
+        The changes are checked in the order of `IN_ORDER`. A new Workspace is checked after its
+        Activities, because its default Activities are set only after they have been created.
         """
         known = {*self._directory.sids}
         for change in sorted(changes, key=lambda change: IN_ORDER.index(change.kind)):

@@ -78,7 +78,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
 
 
 def _reasons_to_keep_workflows(target: Target) -> dict[str, str]:
-    """Return why `--prune` must not delete a Workflow in the stage's settings, by SID."""
+    """Return why `--prune` must not delete the Workflows in the stage's settings, by their SIDs."""
     remedies = {
         WORKFLOW_SID: "Before you delete it, set another SID",
         TIMEOUTS: "Before you delete it, remove the entry",
@@ -111,7 +111,10 @@ def _check_workflow(target: Target, state: State, *, prune: bool) -> None:
 
 
 def read_plan(file: Path) -> tuple[str, bool]:
-    """Return the checksum of a plan that `workspace plan --json` printed, and whether it prunes.
+    """Read a plan printed by `workspace plan --json`.
+
+    Returns:
+        The plan's checksum, and whether the plan prunes.
 
     Raises:
         OperatorError: The file is not such a plan.

@@ -34,7 +34,8 @@ class Target:
         stage_name: Name of the stage.
         account: The Twilio account.
         workspace_sid: SID of the Workspace; "" if the stage has none.
-        workflows: The Workflows in the settings of the stage: names of settings by Workflow SID.
+        workflows: The SIDs of the Workflows in the stage's settings, each with the name of the
+            setting that contains the SID.
         base_url: URL of the API without a secret segment; "" if the stage is not deployed.
         api_url: Base URL of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if there is none.

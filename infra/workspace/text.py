@@ -70,12 +70,15 @@ def lines(plan: Plan, mask: Mask) -> Iterator[str]:
         if change.note:
             yield f"      {change.note}."
     if plan.unmanaged:
-        yield "Not in the file and left unchanged:"
+        yield "These resources are not in the file and are left unchanged:"
     for item in plan.unmanaged:
         note = f" ({item.note})" if item.note else ""
         yield printable(f"      {item.resource.kind.title} {item.resource.name!r}{note}")
     if plan.omitted:
-        yield "Left out until the stage is deployed, because ${api} has no value yet:"
+        yield (
+            "These callback URLs are left out until the stage is deployed, because ${api} has no "
+            "value yet:"
+        )
     for text in plan.omitted:
         yield printable(f"      {text}")
     yield summary(plan)

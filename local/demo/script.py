@@ -51,8 +51,8 @@ class Script:
         taskrouter: Client of TaskRouter's REST API; paths are relative to the Workspace.
         simulator: Client of the simulator's control routes, which place phone calls.
         app_url: Base URL of the deferring API, which answers callbacks without an instruction.
-        instructing_url: Base URL of the API that answers callbacks with an instruction: dequeue
-            for phone calls, otherwise accept.
+        instructing_url: Base URL of the API that answers callbacks with the `dequeue` instruction
+            for phone calls, and with the `accept` instruction for other Tasks.
         identifiers: The response of GET /simulator.
     """
 
@@ -187,7 +187,9 @@ class Script:
         self._await_task(call["task_sid"], "assigned")
         path = f"/calls/{call['sid']}"
         call = self.presenter.get(self.simulator, path, show="connected_with")
-        self.presenter.explain("A rule answered the callback with dequeue. The steps of the call:")
+        self.presenter.explain(
+            "A rule answered the callback with the dequeue instruction. The steps of the call:"
+        )
         for step in call["steps"]:
             details = {name: value for name, value in step.items() if name not in {"at", "step"}}
             self.presenter.print_fields({step["step"]: details})

@@ -59,7 +59,7 @@ def parse_instruction(response: Response) -> dict[str, Any]:
     body.
 
     Raises:
-        UnusableResponse: The response is not a 200 with a JSON object.
+        UnusableResponse: No response with status 200 and a JSON object was received.
     """
     if response.error or response.status != 200:  # noqa: PLR2004 - HTTP status
         raise UnusableResponse(HTTP_FAILURE, response.problem)
@@ -80,7 +80,8 @@ def twiml_body(response: Response) -> bytes:
     """Return the TwiML in a response, unparsed.
 
     Raises:
-        UnusableResponse: The response is not 2xx or not XML, or it is too large.
+        UnusableResponse: No 2xx response was received, its content type is not accepted for
+            TwiML, or its body is too large.
     """
     if response.error or response.status not in SUCCESS:
         raise UnusableResponse(HTTP_FAILURE, response.problem)

@@ -1,8 +1,8 @@
 """Finds filters and targets of a Workflow that Tasks cannot reach.
 
 Filters are evaluated in order. A Task goes through the targets of the first filter that matches.
-After the last target, the Task goes to the next filter that matches. The default filter is only for
-Tasks that match no filter or whose targets are all skipped:
+After the last target, the Task goes to the next filter that matches. The default filter is used
+only for Tasks that match no filter, or for which every target is skipped:
 https://www.twilio.com/docs/taskrouter/workflow-configuration.
 """
 

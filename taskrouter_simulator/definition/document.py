@@ -31,7 +31,10 @@ Position = tuple[int, int]
 """Line and column, counted from 1."""
 
 MAX_BYTES = 64_000_000
-"""Maximum file size: enough for Twilio's limits of 15,000 Workers with 4,096 characters each."""
+"""Maximum file size, enough for 15,000 Workers with 4,096 characters of attributes each.
+
+Both numbers are limits of Twilio.
+"""
 MAX_YAML_BYTES = 2_000_000
 """Maximum size of a YAML file, which takes much longer to read than JSON."""
 _MAX_DEPTH = 100

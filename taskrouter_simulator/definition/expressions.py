@@ -1,4 +1,4 @@
-"""Properties of expressions that routing does not need: their normal form and their comparisons."""
+"""Normalizes expressions and finds their comparisons, which routing does not require."""
 
 import json
 import re

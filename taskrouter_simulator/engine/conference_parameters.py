@@ -1,4 +1,4 @@
-"""Validation of the parameters of the conference and supervise instructions.
+"""Validation of the parameters of the `conference` and `supervise` instructions.
 
 The defaults are from the documentation of Twilio's taskrouter.js: `Reservation.ConferenceOptions`.
 """
@@ -53,7 +53,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class ConferenceOptions:
-    """Options of a conference instruction that affect TaskRouter or status callbacks.
+    """The options of `conference` instructions that affect TaskRouter or status callbacks.
 
     Attributes:
         seconds: Maximum ringing time; None for the default.
@@ -75,7 +75,7 @@ class ConferenceOptions:
 
 
 def read_conference(parameters: Parameters, max_seconds: int) -> ConferenceOptions:
-    """Validate the optional parameters of a conference instruction.
+    """Validate the optional parameters of a `conference` instruction.
 
     Args:
         parameters: Parameters of the instruction.

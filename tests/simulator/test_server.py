@@ -271,5 +271,6 @@ def test_command_reports_missing_package(monkeypatch):
         importlib.reload(sys.modules[main.__module__])
     assert exit_info.value.code == (
         "simulator: the package uvicorn is not installed. Reinstall taskrouter-simulator with its"
-        " dependencies. In the simulator's repository, run `make services`."
+        " dependencies, or, in a checkout of the repository, start the simulator with"
+        " `make services`."
     )

@@ -135,7 +135,7 @@ def test_rename_keeps_the_sid_and_the_references(quickstart):
 
 def test_rename_to_a_name_in_use_is_refused(live):
     definition = define(activities=[{"friendly_name": "Offline", "was": "Available"}])
-    with pytest.raises(OperatorError, match="'Offline' was 'Available', but both exist"):
+    with pytest.raises(OperatorError, match="'Available' to 'Offline', but both exist"):
         live.plan(definition)
 
 

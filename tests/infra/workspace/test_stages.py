@@ -405,7 +405,8 @@ def test_missing_workspace_is_created_once(without_workspace):
     planned = run("plan")
     assert planned.stdout.startswith("Workspace 'Sales' (new)\n+ create Workspace 'Sales'\n")
     assert (
-        "Left out until the stage is deployed, because ${api} has no value yet:\n" in planned.stdout
+        "These callback URLs are left out until the stage is deployed, because ${api} has no value "
+        "yet:\n" in planned.stdout
     )
     applied = run("apply", "--yes")
     assert applied.returncode == 0, applied.stderr
