@@ -201,7 +201,7 @@ def path_secrets(text: str) -> tuple[str, ...]:
     if not are_valid or len(secrets) > _MAX_PATHS or len(set(secrets)) < len(secrets):
         # The message does not repeat the secrets.
         raise ValueError(
-            f"must be {OPEN}, or a secret of 20 to 64 letters, digits, hyphens and underscores, "
+            f'must be "{OPEN}", or a secret of 20 to 64 letters, digits, hyphens and underscores, '
             "or two different such values separated by a comma"
         )
     return secrets

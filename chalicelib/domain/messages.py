@@ -13,7 +13,7 @@ MAX_REASON_LENGTH = 160
 _MAX_SENTENCE_LENGTH = 1_000
 
 _MIN_PRIVATE_LENGTH = 4
-"""Minimum length of a private text that is also removed inside other words."""
+"""Minimum length of private text that is removed even from inside longer words."""
 
 _MAYBE_PRIVATE = r"""
     \{(?:.*\}|.*) | \[(?:.*\]|.*)              # JSON, even if it is cut off
@@ -22,7 +22,7 @@ _MAYBE_PRIVATE = r"""
     | \S*[:@]\S+                               # URLs, addresses and contacts
     | (?<!\w)\+?\d[\d\ .()-]{4,}\d(?!\w)       # phone and card numbers, but not SIDs
 """
-"""Text that may be a value of an attribute or a contact, as a verbose regular expression."""
+"""A verbose regular expression for text that may be a contact or the value of an attribute."""
 
 
 def nearest_name(
@@ -70,15 +70,15 @@ def public_text(message: str, private: Iterable[str]) -> str:
 
     Args:
         message: the message, which may repeat parts of the request or of stored data.
-        private: texts sent with the request that must not be repeated. If a text is JSON, neither
-            the text nor any value in it may be repeated.
+        private: strings sent with the request that must not be repeated. If a string is JSON,
+            neither the string nor any value in the JSON may be repeated.
 
     Returns:
         The message without its final period, truncated to MAX_REASON_LENGTH characters; empty if
-        the message is too long to be a sentence. "…" replaces private texts. It also replaces words
-        of at least four characters that begin a word in a private text. Finally, "…" replaces
-        possible attribute values and contacts: JSON, quoted text, text after a colon (except after
-        the first word), URLs, addresses, and phone or card numbers.
+        the message is too long to be a sentence. "…" replaces private strings. It also replaces
+        words of at least four characters with which a word in a private string begins. Finally, "…"
+        replaces possible attribute values and contacts: JSON, quoted text, text after a colon
+        (except after the first word), URLs, addresses, and phone or card numbers.
     """
     import re  # noqa: PLC0415  needed for error messages only
 
@@ -88,7 +88,7 @@ def public_text(message: str, private: Iterable[str]) -> str:
     private = [*private]
     values = {text for value in private for text in [*_values_in(value)] or [value]}
     texts = {re.sub(r"\s+", " ", text) for text in (*private, *values)}
-    # Longer texts first, because a text may contain another.
+    # Replace longer strings first, because a string may contain a shorter one.
     patterns = [
         re.escape(text) if len(text) >= _MIN_PRIVATE_LENGTH else rf"(?<!\w){re.escape(text)}(?!\w)"
         for text in sorted(texts, key=len, reverse=True)

@@ -152,8 +152,8 @@ class Delivery:
         url: the URL that Twilio signed. It may contain a secret (CALLBACK_PATH_SECRETS).
         signature: the X-Twilio-Signature header.
         settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
-        absent: parameters that the callback lacked, among those that a record stores as separate
-            attributes. An event may have set these attributes.
+        absent: of the parameters that a record stores as separate attributes, those that the
+            callback lacked. An event may have set their attributes.
         answered_at: epoch ms just before the answer was chosen, or None in older records.
     """
 

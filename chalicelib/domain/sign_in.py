@@ -218,8 +218,8 @@ class SignInPolicy:
 def find_workers_query(attribute: str, value: str) -> dict[str, str] | None:
     """Return the SDK parameters that find the Workers whose attribute has the given value.
 
-    Returns None if there is no such query. TaskRouter does not document how to escape characters
-    in an expression, so the value must not contain a quotation mark or a backslash.
+    Returns None if an expression would contain a value with a quotation mark or a backslash,
+    because TaskRouter does not document how to escape these characters.
 
     Args:
         attribute: the name of a Worker attribute, or ``friendly_name``.

@@ -12,7 +12,7 @@ HOURS = 24
 """Number of hours whose Reservations are counted: the current hour and the 23 before it."""
 
 MAX_PER_HOUR = 20_000
-"""Once this number of an hour's Reservations has been read, no further index page is read."""
+"""Number of Reservations read for an hour after which no further index page is read."""
 
 MAX_SAMPLES = 100
 """Maximum number of accepted Reservations to measure: the limit of one BatchGetItem request."""
@@ -42,7 +42,7 @@ class HourCount:
     Attributes:
         start: epoch ms.
         counted_at: epoch ms.
-        by_status: numbers of Reservations by status; statuses without Reservations are missing.
+        by_status: numbers of Reservations by status; statuses without Reservations are omitted.
         is_complete: whether all Reservations were counted. If not, only the newest were.
     """
 
@@ -139,9 +139,10 @@ def hours_to_count(counts: Mapping[int, HourCount], at: int) -> list[int]:
     """Return the starts of the hours to count next, in the order in which to count them.
 
     - the current hour and the hour before it
-    - the other hours that were never counted or can still change, least recently counted first
-    - the final hour that was counted least recently, because the reconciliation can record
-      Reservations hours later
+    - the other hours that were never counted or whose counts can still change, least recently
+      counted first
+    - of the hours with final counts, the least recently counted one, because the reconciliation can
+      record Reservations hours later
 
     Args:
         counts: the last count of each hour, by the start of the hour.

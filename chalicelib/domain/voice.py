@@ -66,7 +66,7 @@ class Language:
         """Read an entry of the setting; raise ValueError with a predicate as its message."""
         keys = cls.__dataclass_fields__
         if not isinstance(entry, dict) or not {"digit", "language", "say"} <= entry.keys():
-            raise ValueError("must list objects with digit, language and say")
+            raise ValueError("must list objects with the keys digit, language and say")
         if unknown := sorted(entry.keys() - keys.keys()):
             raise ValueError(f"has an unknown key {unknown[0]}; allowed keys: {', '.join(keys)}")
         _validate(entry)
@@ -123,7 +123,7 @@ class Menu:
         except JsonError as error:
             raise ValueError(f"is not valid JSON: {error}") from error
         if not isinstance(entries, list) or not entries:
-            raise ValueError("must be a JSON list of objects with digit, language and say")
+            raise ValueError("must be a JSON list of objects with the keys digit, language and say")
         languages = tuple(_read_entry(number, entry) for number, entry in enumerate(entries, 1))
         if len({language.digit for language in languages}) < len(languages):
             raise ValueError("must not use a digit twice: each key selects one language")

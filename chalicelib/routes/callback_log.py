@@ -50,7 +50,7 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
     now = service.clock.now_ms()
     since, until = (parse_time(parameters.get(name), name) for name in ("since", "until"))
     if since is not None and until is not None and since > until:
-        raise BadRequest("since must not be later than until.")
+        raise BadRequest('"since" must not be later than "until".')
     cursor = parameters.get("cursor")
     position = LogPosition(now) if cursor is None else LogPosition.from_cursor(cursor)
     oldest = now - RETENTION_DAYS * _DAY_MS

@@ -137,7 +137,10 @@ def _scripts(
 
 
 def _values(source: str) -> str:
-    """Return a file of texts without their keys. All languages have the texts in the same order."""
+    """Return a module that exports a file's texts without their keys.
+
+    The files of all languages have the texts in the same order.
+    """
     return f"export default [{','.join(_TEXT.findall(source))}];\n"
 
 

@@ -2,7 +2,7 @@
 
 A sign-in ends on the console's page, with a Twilio AccessToken in a cookie. The page exchanges the
 cookie for the token, so no URL contains the token. The routes that need a token verify this token
-like any other.
+like any other token.
 """
 
 import functools
@@ -84,7 +84,8 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
     def step() -> Response:
         response: Response = respond()
         if response.status_code >= BadRequest.status:
-            # The URL is relative to the route. Refused sign-ins already have a Refresh header.
+            # The URL is relative to the route. The responses to refused sign-ins already have a
+            # Refresh header.
             failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
             response.headers.setdefault("Refresh", failure)
         return response
@@ -251,11 +252,11 @@ def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) 
 
 
 def _respond(base: str, status: int, url: str, *, cookie: str = "", max_age: int = 0) -> Response:
-    """Return a response with a Location; set the sign-in cookie or, by default, delete it."""
+    """Return a response with a Location header; set or, by default, delete the sign-in cookie."""
     headers: dict[str, str | list[str]] = {
         "Referrer-Policy": "no-referrer",
         "Location": url,
-        # Strict would exclude the cookie from the provider's redirect, a cross-site request.
+        # SameSite=Strict would exclude the cookie from the provider's cross-site redirect.
         "Set-Cookie": _set_cookie(
             base, _COOKIE, cookie, path=_FOLDER, max_age=max_age, same_site="Lax"
         ),

@@ -150,7 +150,7 @@ class _Reconciliation:
         return self.progress[_finished_key(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Save that *parts* are done up to *until* (epoch ms) at least; schedule the next run."""
+        """Save that *parts* are done at least up to *until* (epoch ms); schedule the next run."""
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])
@@ -247,7 +247,12 @@ class _Reconciliation:
         return counts
 
     def _read_window(self, starts: Mapping[str, int], until: int) -> dict[str, EventPage | None]:
-        """List the Events of each type whose start is before *until*; None if the list fails."""
+        """Return a page of Events, or None after a failure, for each type to read.
+
+        Args:
+            starts: epoch ms from which to read the Events of each type.
+            until: epoch ms up to which to read. Types that do not start earlier are omitted.
+        """
         types = [event_type for event_type, start in starts.items() if start < until]
         pages = self.map_(
             lambda name: self.attempt(lambda: self._list_events(starts[name], until, name)), types

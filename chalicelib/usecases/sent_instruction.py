@@ -42,7 +42,7 @@ def is_known_to_be_sent(answer: Mapping[str, Any] | None, record: Reservation) -
     is_known = record.instruction_sent is not None and record.instruction_sent.is_confirmed
     if recorded != answer:
         raise InstructionAlreadySent(
-            f"The instruction {recorded['instruction']} "
+            f"The {recorded['instruction']} instruction "
             f"{'was already' if is_known else 'may already have been'} sent to TaskRouter for this "
             "Reservation. A second instruction could ring a phone again.",
             reservation_status=record.status,

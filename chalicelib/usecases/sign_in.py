@@ -54,10 +54,10 @@ def identify(
     if len(workers) != 1:
         failure = Failure.SEVERAL_WORKERS if workers else Failure.NO_WORKER
         attribute = policy.worker_attribute
-        subject = f"The {attribute} of several Workers" if workers else f"No Worker's {attribute}"
+        found = "several Workers" if workers else "no Worker"
         raise SignInError(
             failure,
-            f"{subject} equals your {policy.worker_claim}. Ask your administrator to "
-            "correct the Workers in TaskRouter.",
+            f"TaskRouter has {found} whose {attribute} equals your {policy.worker_claim}. "
+            "Ask your administrator to correct this.",
         )
     return Principal(role, worker_sid=workers[0], identity=name)

@@ -43,8 +43,8 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
         ("[NaN]", "is not valid JSON: NaN is not JSON"),
         ("{}", "must be a JSON list"),
         ("[]", "must be a JSON list"),
-        ([7], "must list objects with digit, language and say"),
-        ([{"digit": "1"}], "must list objects with digit, language and say"),
+        ([7], "must list objects with the keys digit, language and say"),
+        ([{"digit": "1"}], "must list objects with the keys digit, language and say"),
         ([{**EN, "dialect": "x"}], "has an unknown key dialect"),
         ([{**EN, "digit": "12"}], 'needs a digit, "0" to "9"'),
         ([{**EN, "digit": 2}], 'needs a digit, "0" to "9"'),
@@ -202,7 +202,7 @@ def test_spoken_text_or_voice_name_must_not_contain_control_characters(
 @pytest.mark.parametrize("key", ["digit", "language", "say"])
 def test_required_key_must_be_present(key: str) -> None:
     entry = {name: value for name, value in EN.items() if name != key}
-    message = "^must list objects with digit, language and say"
+    message = "^must list objects with the keys digit, language and say"
     with pytest.raises(ValueError, match=message):
         Menu.parse(json.dumps([entry]))
 

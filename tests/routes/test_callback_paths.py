@@ -172,7 +172,7 @@ def load(secrets: str) -> config.Settings:
     ],
 )
 def test_error_for_an_invalid_secret_does_not_contain_the_secret(secrets: str) -> None:
-    with pytest.raises(SettingsError, match="CALLBACK_PATH_SECRETS must be open, or a") as error:
+    with pytest.raises(SettingsError, match='CALLBACK_PATH_SECRETS must be "open", or a') as error:
         load(secrets)
     assert secrets == "open,open" or secrets not in str(error.value)
 

@@ -76,7 +76,7 @@ def test_different_second_instruction_is_refused(
 ) -> None:
     instruct(service, pending)
 
-    with pytest.raises(InstructionAlreadySent, match="instruction dequeue was already sent"):
+    with pytest.raises(InstructionAlreadySent, match="dequeue instruction was already sent"):
         instruct(service, pending, CALL)
     assert service.taskrouter.instructions == [DEQUEUE]
 

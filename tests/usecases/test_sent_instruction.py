@@ -107,7 +107,7 @@ def test_different_instruction_is_refused(record: Reservation, verb: str) -> Non
         is_known_to_be_sent(DEQUEUE, record)
     assert raised.value.details == {"reservation_status": record.status}
     assert raised.value.message == (
-        f"The instruction call {verb} sent to TaskRouter for this Reservation. "
+        f"The call instruction {verb} sent to TaskRouter for this Reservation. "
         "A second instruction could ring a phone again."
     )
 

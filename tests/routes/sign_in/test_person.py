@@ -53,7 +53,7 @@ def test_user_without_worker_is_rejected(browser: Browser, directory: Directory)
     response = browser.sign_in()
     code, message = refusal(response)
     assert code == "no_worker"
-    assert message.startswith("No Worker's friendly_name equals your email.")
+    assert message.startswith("TaskRouter has no Worker whose friendly_name equals your email.")
     line = browser.api.lines()[-1]
     assert (line["status"], line["sign_in"]) == (403, "no_worker")
 
@@ -62,7 +62,9 @@ def test_user_with_two_workers_is_rejected(browser: Browser, directory: Director
     directory.workers["friendly_name", "alice@example.com"] *= 2
     code, message = refusal(browser.sign_in())
     assert code == "several_workers"
-    assert message.startswith("The friendly_name of several Workers equals your email.")
+    assert message.startswith(
+        "TaskRouter has several Workers whose friendly_name equals your email."
+    )
 
 
 def test_failure_of_taskrouter_is_reported_to_the_page(
