@@ -125,23 +125,25 @@ def _validate(description: Mapping[str, Any]) -> None:
     if on not in tuple(_KINDS):
         raise FaultError(f"`on` must be one of {', '.join(_KINDS)}")
     if description.get("kind") not in _KINDS[on]:
-        raise FaultError(f"kind must be one of {', '.join(_KINDS[on])}")
+        raise FaultError(f"`kind` must be one of {', '.join(_KINDS[on])}")
     if description.get("moment", "before") not in _MOMENTS:
-        raise FaultError('moment must be "before" or "after"')
+        raise FaultError('`moment` must be "before" or "after"')
     if not isinstance(description.get("path", "*"), str):
-        raise FaultError("path must be a string")
+        raise FaultError("`path` must be a string")
     if not isinstance(description.get("method"), str | None):
-        raise FaultError("method must be a string")
+        raise FaultError("`method` must be a string")
     if not _is_valid_number(description.get("seconds", 0)):
-        raise FaultError(f"seconds must be a number between 0 and {_MAX_NUMBER:,}")
+        raise FaultError(f"`seconds` must be a number between 0 and {_MAX_NUMBER:,}")
     status = description.get("status", 500)
     if not isinstance(status, int) or status not in _STATUSES:
-        raise FaultError("status must be a whole number between 400 and 599")
+        raise FaultError("`status` must be a whole number between 400 and 599")
     for name, minimum in (("retry_after", 0), ("times", 1)):
         value = description.get(name)
         is_valid = _is_valid_number(value) and isinstance(value, int) and value >= minimum
         if value is not None and not is_valid:
-            raise FaultError(f"{name} must be a whole number between {minimum} and {_MAX_NUMBER:,}")
+            raise FaultError(
+                f"`{name}` must be a whole number between {minimum} and {_MAX_NUMBER:,}"
+            )
 
 
 def _require_effect(description: Mapping[str, Any]) -> None:

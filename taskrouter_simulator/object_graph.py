@@ -103,7 +103,7 @@ class Writer:
             sid = getattr(value, "sid", "")
             key = sid if sid and sid not in self.objects else str(len(self._kept))
             self._keys[id(value)] = key
-            self._kept.append(value)  # otherwise, another object could get the same id
+            self._kept.append(value)  # keep it alive, so that no other object gets its id
             stored = self.objects[key] = {}
             for name, (annotation, _) in _fields(value.__class__).items():
                 stored[name] = self._write(getattr(value, name), annotation)

@@ -34,7 +34,7 @@ def taskrouter(
 ) -> "Iterator[TaskRouter]":
     """Reset the session's simulator; with indirect parametrization, run a new simulator.
 
-    The parameter changes some of the session's settings.
+    The fixture's parameter is a dictionary of settings that override the session's settings.
     """
     from taskrouter_simulator.testing import TaskRouter, running  # noqa: PLC0415 - slow import
 

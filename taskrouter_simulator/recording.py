@@ -38,7 +38,7 @@ class Recorder:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the callbacks in a recording that have a response, oldest first.
+    """Return a recording's callbacks that have a response, oldest first.
 
     Args:
         path: A recording, or a file with one exported log entry per line.

@@ -97,7 +97,8 @@ class Settings:
     )
     reject_without_activity: bool = _setting(
         default=True,
-        text="a reject instruction without activity_sid is executed (otherwise alert 40100)",
+        text="a reject instruction without activity_sid is executed (otherwise it fails with error"
+        " 40100)",
     )
     nulls_are_values: bool = _setting(
         default=False,
@@ -115,7 +116,8 @@ class Settings:
     names_may_begin_with_digit: bool = _setting(
         default=False,
         text="in expressions, a name after a dot may begin with a digit, such as worker.level.1st"
-        " (otherwise 400; Twilio documents that names do not begin with a digit)",
+        " (otherwise the expression is rejected; Twilio documents that names do not begin with a"
+        " digit)",
     )
     day_of_week_ignores_case: bool = _setting(
         default=False,
@@ -136,7 +138,8 @@ class Settings:
     status_with_attributes: str = _setting(
         "refused",
         "what happens to Attributes in a REST request that also sets a Task's status to wrapping or"
-        " completed (Twilio documents that two requests are necessary); refused: 400",
+        " completed (Twilio documents that two requests are necessary); refused: the"
+        " request fails with HTTP 400",
         ("refused", "ignored", "updated"),
     )
     worker_lists_have_attributes: bool = _setting(
@@ -161,11 +164,12 @@ class Settings:
     )
     retry_after: int = _setting(
         0,
-        "Retry-After, in seconds, of a 429 whose fault does not set retry_after; 0 for no header",
+        "value, in seconds, of the Retry-After header in an injected 429 response whose fault does"
+        " not set retry_after; 0 for no header",
     )
     rate_limit: int = _setting(
         0,
-        "value of X-Rate-Limit-Limit and X-Rate-Limit-Config in REST responses, and of"
+        "value of the headers X-Rate-Limit-Limit and X-Rate-Limit-Config in REST responses, and of"
         " X-Rate-Limit-Remaining unless the status is 429; 0 for no headers (Twilio's API"
         " description names the headers but not their values)",
     )
@@ -176,9 +180,9 @@ class Settings:
     )
     unknown_parameters: str = _setting(
         "ignored",
-        "what happens to a parameter of a REST request that Twilio's API description does not"
-        " contain, that belongs to another instruction, or that is repeated without being a list;"
-        " refused: 400",
+        "what happens to a REST parameter that Twilio's API description does not contain, that"
+        " belongs to another instruction, or that is repeated although it is not a list; refused:"
+        " the request fails with HTTP 400",
         ("ignored", "refused"),
     )
     accept_twice: bool = _setting(
@@ -242,8 +246,8 @@ class Settings:
     status_callback_seconds: float = _setting(15.0, "time limit of a status callback")
     call_status_callback_method: str = _setting(
         "post",
-        "HTTP method of the status callback of a `call` instruction (Twilio documents GET for"
-        " `dequeue`, and no method for `call`)",
+        "HTTP method of the status callback of a call instruction (Twilio documents GET for"
+        " the dequeue instruction, and no method for the call instruction)",
         ("post", "get"),
     )
     answer_seconds: float = _setting(
@@ -251,7 +255,7 @@ class Settings:
     )
     unanswered_call: str = _setting(
         "canceled",
-        "status of the Reservation when its Worker does not answer the call; with pending, the"
+        "status of the Reservation when its Worker does not answer the call; pending: the"
         " Reservation times out later",
         ("canceled", "rejected", "timeout", "pending"),
     )
@@ -274,7 +278,7 @@ class Settings:
     canceled_task_result: str = _setting(
         "leave",
         "QueueResult when a call leaves its queue because its Task is deleted, or is canceled for"
-        " any reason except a hangup; with none, the call keeps waiting",
+        " any reason except a hangup; none: the call keeps waiting",
         ("leave", "error", "none"),
     )
     voice_queue_size: int = _setting(100, "maximum number of calls waiting in one queue")

@@ -366,7 +366,7 @@ def conditions(text: str) -> tuple[tuple[str, tuple[Keys, ...]], ...]:
             trees = [*tree.children, *trees]
             continue
         keys = tuple(_keys(item.children) for item in tree.find_data("reference"))
-        # The container includes the parentheses around the condition.
+        # Lark's container positions include the parentheses around the condition.
         found.append((text[tree.meta.container_start_pos : tree.meta.container_end_pos], keys))
     return tuple(found)
 

@@ -106,7 +106,7 @@ class QueueIndex:
 
 @dataclass(eq=False)
 class _RequirementGroup:
-    """The requirements with the same availability that a Worker matches.
+    """The requirements that a Worker matches and that have the same availability.
 
     `position` is the Worker's position among the free Workers, or None if the Worker is not free.
     """
@@ -126,7 +126,7 @@ class _Entry:
 
 
 class WorkerIndex:
-    """The Workers of a Workspace by TaskQueue and requirement.
+    """Indexes the Workers of a Workspace by TaskQueue and by requirement.
 
     Args:
         engine: The engine.
@@ -384,7 +384,8 @@ def _note_changes(
     changes, engine.changes = engine.changes, {}
     for resource in changes.values():
         if isinstance(resource, Activity | TaskChannel | TaskQueue | Workspace):
-            indexes.clear()  # rare, so all indexes may be rebuilt
+            # Such changes are rare, so rebuilding all indexes is acceptable.
+            indexes.clear()
     for sid, index in list(indexes.items()):
         if engine.workspaces.get(sid) is not index.workspace:
             del indexes[sid]

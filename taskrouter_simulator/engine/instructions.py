@@ -102,7 +102,7 @@ def execute(
     if instruction is None:
         raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
     if reservation.transfer and name not in _TRANSFER_INSTRUCTIONS:
-        message = f"Instruction {name} is not available for a transferred Task"
+        message = f"The {name} instruction is not available for a transferred Task"
         raise InstructionError(TRANSFERRED, message)
     if reservation.status not in instruction.statuses:
         action = f"execute {str(name).capitalize()} instruction"
@@ -178,7 +178,7 @@ class InstructionContext:
     def subscription(
         self, events: frozenset[str], method: str, name: str = "status_callback_url"
     ) -> StatusSubscription | None:
-        """Return the subscription to the leg of a dequeue or call instruction, if any."""
+        """Return the subscription to the leg of a `dequeue` or `call` instruction, if any."""
         url = self.parameters.get(name)
         call_sid = self.task_attributes.get("call_sid")
         # https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks
@@ -289,8 +289,8 @@ class _Instruction:
     """An instruction's function, and the Reservation statuses that allow the instruction.
 
     Attributes:
-        status_code: Error code if the Reservation's status does not allow the instruction; None for
-            the setting `not_pending_code`.
+        status_code: Error code if the Reservation's status does not allow the instruction; None
+            selects the setting `not_pending_code`.
         execute: Function that validates the parameters and executes the instruction.
         statuses: Reservation statuses that allow the instruction.
     """

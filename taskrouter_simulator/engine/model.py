@@ -194,7 +194,7 @@ class Transfer(Resource):
         task_sid: SID of the Task.
         reservation_sid: SID of the transferring Worker's Reservation.
         worker_sid: SID of the transferring Worker.
-        to: SID of the Worker or TaskQueue.
+        to: SID of the receiving Worker or TaskQueue.
         mode: "WARM" (the Worker keeps the Task until another Worker accepts) or "COLD".
         previous_step: The Task's step before the transfer.
         previous_queue_entered: Time at which the Task entered its previous TaskQueue.

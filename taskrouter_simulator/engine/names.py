@@ -210,7 +210,7 @@ def _worker_counts(workspace: Workspace) -> tuple[str, ...]:
 
 
 def _require_number(keys: Keys) -> None:
-    """Reject supplied strings and booleans, which `order_by` would ignore."""
+    """Reject TaskRouter's names of strings and booleans, because `order_by` sorts by numbers."""
     match keys:
         case ("worker", name) if name in WORKER_NAMES:
             kind = "string"
@@ -224,7 +224,7 @@ def _require_number(keys: Keys) -> None:
 def _require_available(keys: Keys, scope: Scope) -> None:
     """Check that a reference begins with a namespace of the scope, if one is required."""
     first, name = keys[0], _text(keys)
-    available = " or ".join(f"{namespace}." for namespace in scope.namespaces)
+    available = " or ".join(f"`{namespace}.`" for namespace in scope.namespaces)
     if first in scope.namespaces:
         if len(keys) == 1:
             raise ExpressionError(f"{first} must be followed by a name, such as {first}.name")
@@ -233,7 +233,7 @@ def _require_available(keys: Keys, scope: Scope) -> None:
     elif not scope.allows_bare_names:
         raise ExpressionError(f"{name} must begin with {available}")
     elif scope is WORKERS and first == "channel" and keys[-1] in CHANNEL_NAMES:
-        raise ExpressionError(f"{name} must begin with worker.")
+        raise ExpressionError(f"{name} must begin with `worker.`")
 
 
 def _require_known(keys: Keys, workspace: Workspace) -> None:

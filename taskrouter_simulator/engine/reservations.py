@@ -79,7 +79,7 @@ def change_status(
         task = workspace.tasks[reservation.task_sid]
         workspace.history.record(engine.now(), _RECORDED[status], task, reservation)
     engine.cancel_timer("reservation", reservation.sid)
-    if engine.calls:  # otherwise no phone can ring for the Reservation
+    if engine.calls:  # without calls, no phone can ring for the Reservation
         engine.on_reservation_changed(engine, reservation)
     engine.touch(reservation)
     if status not in HELD:

@@ -184,7 +184,7 @@ def _summarize(seconds: list[int]) -> dict[str, int]:
 def _split(
     thresholds: Collection[int], accepted: list[int], canceled: list[int]
 ) -> dict[str, Any] | None:
-    """Count waiting times above, and at or below, each threshold; None without thresholds."""
+    """For each threshold, count the longer waits and all others; None without thresholds."""
     waits = {
         "reservations_accepted": sorted(accepted[:MAX_SPLIT]),
         "tasks_canceled": sorted(canceled[:MAX_SPLIT]),

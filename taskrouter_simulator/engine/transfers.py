@@ -42,7 +42,7 @@ def finish(engine: Engine, workspace: Workspace, task: Task, status: str) -> Non
 
 
 def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """End an offer of a transferred Task that nobody accepted.
+    """End an offer that nobody accepted, if the offered Task is being transferred.
 
     A transfer to a Worker fails. A transfer to a TaskQueue offers the Task to another Worker.
     """

@@ -86,7 +86,7 @@ class SdkRequest:
         return self.find(self.workspace.workers, "worker")
 
     def own_reservation(self) -> Reservation:
-        """Return the Reservation in ReservationSid, which must belong to the Worker."""
+        """Return the Reservation identified by ReservationSid, which must belong to the Worker."""
         worker = self.own_worker()
         reservation = self.workspace.reservations.get(self.parameters.get("ReservationSid", ""))
         require(
@@ -98,7 +98,7 @@ class SdkRequest:
         return reservation
 
     def own_task(self) -> Task:
-        """Return the Task in TaskSid; the Worker must be one of its `holders`."""
+        """Return the Task identified by TaskSid; the Worker must be one of the Task's `holders`."""
         worker = self.own_worker()
         task = self.workspace.tasks.get(self.parameters.get("TaskSid", ""))
         if task is None:

@@ -64,19 +64,19 @@ def verify(token: Any, credentials: Credentials, now: float) -> Grant:
     claims = _verify_signature(token, credentials)
     if (claims.get("iss"), claims.get("sub")) != (credentials.api_key_sid, credentials.account_sid):
         raise InvalidToken(
-            "The Access Token's iss must be the SID of the API key, and its sub must be the SID of"
-            " the account",
+            "The Access Token's iss claim must be the SID of the API key, and its sub claim must be"
+            " the SID of the account",
             20103,
         )
     expires, begins = claims.get("exp"), claims.get("nbf", 0)
     if not _is_number(expires):
-        raise InvalidToken("The Access Token must contain a numeric exp", 20104)
+        raise InvalidToken("The Access Token must contain a numeric exp claim", 20104)
     if expires <= now:
         raise InvalidToken("The Access Token has expired", 20104)
     if expires > now + MAX_LIFETIME:  # a subtraction can overflow
         raise InvalidToken("The Access Token must expire within 24 hours", 20157)
     if not _is_number(begins):
-        raise InvalidToken("The Access Token's nbf must be a number", 20105)
+        raise InvalidToken("The Access Token's nbf claim must be a number", 20105)
     if begins > now:
         raise InvalidToken("The Access Token is not valid yet", 20105)
     return _parse_grant(claims, expires)
@@ -95,7 +95,7 @@ def _verify_signature(token: Any, credentials: Credentials) -> dict[str, Any]:
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
         raise InvalidToken("The Access Token is not a JWT signed with HS256", 20101) from error
     if decoded["header"].get("cty") != _CONTENT_TYPE:
-        raise InvalidToken(f"The Access Token's cty must be {_CONTENT_TYPE}", 20102)
+        raise InvalidToken(f"The Access Token's cty header must be {_CONTENT_TYPE}", 20102)
     claims: dict[str, Any] = decoded["payload"]
     return claims
 

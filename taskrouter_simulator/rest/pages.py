@@ -95,7 +95,7 @@ def parse_ordering(text: str | None, keys: Mapping[str, SortKey]) -> Ordering:
 
 @dataclass(frozen=True)
 class Page(Generic[AnyResource]):
-    """A page of a list. A token is None if there is no previous or next page."""
+    """A page of a list, with the tokens of the adjacent pages; None if there is no such page."""
 
     items: list[AnyResource]
     previous_token: str | None

@@ -34,7 +34,7 @@ _TRUE = {"true", "1", "yes"}
 _FALSE = {"false", "0", "no"}
 _ABSOLUTE_PAGING = 40153
 PAGING = ("PageSize", "Page", "PageToken")
-"""The parameters of all lists."""
+"""The paging parameters, which every list operation accepts."""
 
 
 class Parameters:

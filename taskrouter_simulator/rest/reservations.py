@@ -24,19 +24,19 @@ UPDATE_PARAMETERS = (
     *("SipAuthUsername", "SipAuthPassword", "PostWorkActivitySid"),
     *("EndConferenceOnCustomerExit", "BeepOnCustomerEntrance", "JitterBufferSize"),
 )
-"""The parameters of an update in Twilio's API description."""
+"""Update parameters in Twilio's API description."""
 UPDATE_LISTS = (
     "DequeueStatusCallbackEvent",
     "StatusCallbackEvent",
     "ConferenceStatusCallbackEvent",
 )
-"""The parameters of an update that may be repeated."""
+"""Update parameters that may occur more than once in a request."""
 SUPERVISE_PARAMETERS = ("SupervisorMode", "Supervisor")
-"""Additional parameters of an update whose path is under a Task."""
+"""Additional parameters of an update request whose path is under a Task."""
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
 _RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
 _REST_NAMES = {"status_callback_events": "StatusCallbackEvent", "activity_sid": "WorkerActivitySid"}
-"""REST names, without prefixes, of instruction parameters that the REST API names differently."""
+"""REST name, without prefix, of each instruction parameter that has a different name in REST."""
 
 
 def render(request: Request, reservation: Reservation) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _set_status(
 
 def _execute_instruction(request: Request, reservation: Reservation, name: str) -> None:
     if name == "supervise" and "worker" in request.ids:
-        raise BadRequest("Instruction supervise is available only under the path of a Task")
+        raise BadRequest("The supervise instruction is available only under the path of a Task")
     try:
         instruction = _parse_instruction(request.form, name)
         instructions.execute(request.engine, request.workspace, reservation, instruction)
@@ -146,10 +146,10 @@ def _require_applicable(form: Parameters) -> None:
     status = (form.text("ReservationStatus") or "").lower()
     if instruction:
         names = {"Instruction", *_instruction_parameters(instruction)}
-        request = f"the instruction {instruction[:100]}"
+        request = f"the {instruction[:100]} instruction"
     else:
         names = {"ReservationStatus", *(["WorkerActivitySid"] if status == "rejected" else [])}
-        request = f"ReservationStatus {status}" if status else "a request without Instruction"
+        request = f"ReservationStatus {status}" if status else "a request without an Instruction"
     for name in form.given():
         if name not in names:
             raise BadRequest(f"{name} does not apply to {request}")

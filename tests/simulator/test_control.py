@@ -139,7 +139,7 @@ def test_kinds_of_log_entries_are_documented():
 def test_fault_whose_times_field_is_invalid_is_rejected(taskrouter, times):
     values = {"on": "request", "kind": "cut", "times": times}
     message = error_in(send(taskrouter, "POST", "/simulator/faults", values))
-    assert message == "times must be a whole number between 1 and 1,000,000,000"
+    assert message == "`times` must be a whole number between 1 and 1,000,000,000"
     assert taskrouter._request("GET", "/faults") == {"faults": []}
 
 

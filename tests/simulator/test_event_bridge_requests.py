@@ -223,7 +223,7 @@ def test_parameter_with_a_different_name_in_the_rest_api_is_renamed(strict_simul
     sid = alice.get_own("/Reservations")["contents"][0]["sid"]
     path = f"Workers/{alice.worker_sid}/Reservations/{sid}"
     status, body = alice.send("POST", path, Instruction="call", DequeueStatusCallbackEvents="a")
-    expected = "DequeueStatusCallbackEvent does not apply to the instruction call"
+    expected = "DequeueStatusCallbackEvent does not apply to the call instruction"
     assert (status, body["message"]) == (400, expected)
 
 

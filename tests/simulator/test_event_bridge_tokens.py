@@ -116,10 +116,10 @@ def test_invalid_token_is_rejected_with_twilios_code(token, code):
     ("token", "message"),
     [
         (grants(worker_sid=7), "its worker_sid must be a string"),
-        (claims(exp=None), "must contain a numeric exp"),
-        (claims(exp=float("nan")), "must contain a numeric exp"),
-        (claims(nbf=str(NOW)), "nbf must be a number"),
-        (claims(nbf=float("nan")), "nbf must be a number"),
+        (claims(exp=None), "must contain a numeric exp claim"),
+        (claims(exp=float("nan")), "must contain a numeric exp claim"),
+        (claims(nbf=str(NOW)), "nbf claim must be a number"),
+        (claims(nbf=float("nan")), "nbf claim must be a number"),
     ],
 )
 def test_message_about_an_invalid_value_identifies_the_field(token, message):

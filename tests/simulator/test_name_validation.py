@@ -238,7 +238,7 @@ def test_configuration_that_cannot_route_tasks_is_rejected():
 
 
 WORKER_EXPRESSIONS = [
-    ("task.level == 1", "task.level is not available here; names can begin with worker."),
+    ("task.level == 1", "task.level is not available here; names can begin with `worker.`"),
     ("taskrouter.currentHour > 8", "taskrouter.currentHour is not available here"),
     ("worker.channel.voice.free == 1", "worker.channel.voice.free is not known: free is not one"),
     ("worker.channel.telepathy.assigned_tasks == 1", "telepathy is not one of default, voice"),

@@ -75,18 +75,18 @@ SUPPLIED = "is not a name that TaskRouter supplies, such as taskrouter.dayOfWeek
 @pytest.mark.parametrize(
     ("scope", "text", "message"),
     [
-        ("workers", "task.a == 1", "task.a is not available here; names can begin with worker."),
+        ("workers", "task.a == 1", "task.a is not available here; names can begin with `worker.`"),
         (
             "filter",
             "worker.a == 1",
-            "worker.a is not available here; names can begin with task. or taskrouter.",
+            "worker.a is not available here; names can begin with `task.` or `taskrouter.`",
         ),
-        ("target", "a == 1", "a must begin with task. or worker. or taskrouter."),
+        ("target", "a == 1", "a must begin with `task.` or `worker.` or `taskrouter.`"),
         ("filter", "task == 1", "task must be followed by a name, such as task.name"),
         (
             "workers",
             "channel.voice.available == true",
-            "channel.voice.available must begin with worker.",
+            "channel.voice.available must begin with `worker.`",
         ),
         (
             "filter",

@@ -339,7 +339,7 @@ def test_error_states_location_in_configuration(description, message):
         (one_filter(expression="a b"), ": expression: 'a b' is not an expression"),
         (one_filter(expression=""), ": expression must not be empty; omit it"),
         (two_targets(skip_if="workers.gone == 1"), ".targets[1]: skip_if: workers.gone is not"),
-        (two_targets(order_by="level"), ".targets[1]: order_by: level must begin with worker."),
+        (two_targets(order_by="level"), ".targets[1]: order_by: level must begin with `worker.`"),
         (two_targets(known_worker_sid="="), ".targets[1]: known_worker_sid: '=' is not a refer"),
         (
             two_targets(timeout=0),

@@ -401,7 +401,7 @@ def test_transferred_task_allows_only_some_instructions(name, is_allowed):
         return
     with pytest.raises(InstructionError) as error:
         execute(center.engine, center.workspace, center.offered, instruction)
-    message = f"Instruction {name} is not available for a transferred Task"
+    message = f"The {name} instruction is not available for a transferred Task"
     assert (error.value.code, error.value.message) == (40151, message)
     assert center.offered.status == "pending"
 

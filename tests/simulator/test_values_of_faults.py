@@ -40,7 +40,7 @@ def test_fault_has_id_and_defaults():
 @pytest.mark.parametrize("kind", [*KINDS, None, "other"])
 def test_requests_and_callbacks_allow_different_faults(on, kind):
     allowed = KINDS[:3] if on == "request" else ("latency", "cut", "duplicate")
-    expected = None if kind in allowed else f"kind must be one of {', '.join(allowed)}"
+    expected = None if kind in allowed else f"`kind` must be one of {', '.join(allowed)}"
     assert error_for(on=on, kind=kind, **VALID.get(kind, {})) == expected
 
 
@@ -76,25 +76,25 @@ def test_path_pattern_must_be_able_to_match_leading_slash(path):
             "seconds",
             ["latency"],
             {0.001: True, LIMIT: True, LIMIT + 1: False, -1: False, "1": False},
-            "seconds must be a number between 0 and 1,000,000,000",
+            "`seconds` must be a number between 0 and 1,000,000,000",
         ),
         (
             "status",
             ["error", "cut"],
             {400: True, 599: True, 399: False, 600: False, 500.0: False},
-            "status must be a whole number between 400 and 599",
+            "`status` must be a whole number between 400 and 599",
         ),
         (
             "retry_after",
             ["error"],
             {0: True, LIMIT: True, -1: False, LIMIT + 1: False, 1.5: False, "1": False},
-            "retry_after must be a whole number between 0 and 1,000,000,000",
+            "`retry_after` must be a whole number between 0 and 1,000,000,000",
         ),
         (
             "times",
             list(KINDS),
             {1: True, LIMIT: True, 0: False, LIMIT + 1: False, 1.5: False, "1": False},
-            "times must be a whole number between 1 and 1,000,000,000",
+            "`times` must be a whole number between 1 and 1,000,000,000",
         ),
     ],
 )
@@ -131,12 +131,12 @@ def test_only_requests_and_cut_callbacks_allow_a_fault_that_occurs_after_they_ta
     given = {"on": on, "kind": kind, **VALID[kind]}
     assert error_for(**given, moment="after") == (None if is_valid else message)
     assert error_for(**given, moment="before") is None
-    assert error_for(**given, moment="during") == 'moment must be "before" or "after"'
+    assert error_for(**given, moment="during") == '`moment` must be "before" or "after"'
 
 
 def test_wrong_types_and_unknown_fields_are_rejected():
-    assert error_for(on="request", kind="cut", path=1) == "path must be a string"
-    assert error_for(on="request", kind="cut", method=1) == "method must be a string"
+    assert error_for(on="request", kind="cut", path=1) == "`path` must be a string"
+    assert error_for(on="request", kind="cut", method=1) == "`method` must be a string"
     message = "unknown field 'tims'; did you mean times?"
     assert error_for(on="request", kind="cut", tims=1) == message
 
