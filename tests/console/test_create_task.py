@@ -310,7 +310,7 @@ def test_attributes_are_limited_to_3987_characters_without_white_space(open_cons
     attributes(page).fill('{"a": "' + "😀" * 3980 + '"}')
     send(page)
     expect(page.locator("#task-attributes-note")).to_have_text(
-        "The attributes have 3,988 characters without the spaces between values. "
+        "The attributes have 3,988 characters, not counting spaces between values. "
         "The maximum is 3,987."
     )
     assert sent_tasks(api) == []
