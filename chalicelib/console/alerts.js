@@ -32,10 +32,10 @@ export function showCount() {
   }
 }
 
-/** Make screen readers read a text aloud. Texts announced within 300 ms of the first one are combined. */
+/** Make screen readers read a message aloud. Messages announced within 300 ms of the first one are combined. */
 export function announce(words) {
   const region = document.querySelector("#announcements");
-  // A repeated text must be changed slightly, because screen readers announce only changes.
+  // A repeated message must be changed slightly, because screen readers announce only changes.
   const message = region.textContent === words ? `${words}\u00a0` : words;
   if (region.dataset.fresh) {
     region.textContent += ` ${message}`;

@@ -67,7 +67,7 @@ function parseJson(json) {
   );
 }
 
-/** Limit, in seconds, for the pause that a response requests. TaskRouter may request a day, and a proxy an hour. */
+/** Limit, in seconds, for the pause that a response requests. TaskRouter may request a pause of a day, and a proxy a pause of an hour. */
 const MAX_REQUESTED_PAUSE = 60;
 
 /** Return the pause in ms that a response requests. The pause is 0 if no response arrived. */

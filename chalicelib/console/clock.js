@@ -2,7 +2,7 @@
 
 /** Maximum difference in ms that is ignored. Such differences are caused by network delays, and would only make countdowns jump. */
 const TOLERANCE = 400;
-/** Maximum round trip in ms: polls time out after this time. A longer one means that the computer slept or its clock changed. */
+/** Maximum round trip in ms: polls time out after this time. A longer round trip means that the computer slept or its clock changed. */
 const MAX_ROUND_TRIP = 10_000;
 
 /** Maximum time for which a list waits for the server's clock. The polls may fail although the request for the list would succeed. */
@@ -30,7 +30,7 @@ export const clockKnown = () =>
     }
   });
 
-/** Return the server's time minus the computer's in ms, or null if it is not known, and its maximum error. */
+/** Return {offset, offsetError} in ms: the server's time minus the computer's time, or null if it is not known, and the maximum error. */
 export const clockOffset = () => ({ offset: isClockKnown() ? offset : null, offsetError });
 
 /** Treat the offset as unknown until the next response, because a sleep or a clock change may have made it wrong. */

@@ -13,7 +13,7 @@ export function countdown(milliseconds) {
   return (parts[0] ? [parts[0], ...rest] : [parts[1], rest[1]]).join(":");
 }
 
-/** Return a text that stays on one line. */
+/** Replace spaces with no-break spaces, so that the text stays on one line. */
 export const unbroken = (words) => words.replaceAll(" ", "\u00A0");
 
 /** Return a duration with at most two units, such as 6 min 04 s. */

@@ -150,7 +150,8 @@ function applyProgress(inbox, decided, requestedAt) {
 }
 
 /**
- * Return the deadline from which pending Reservations may be missing.
+ * Return the earliest deadline of pending Reservations that the overview may omit because they expire last. Return
+ * Infinity if none are omitted for this reason.
  *
  * A truncated overview omits accepted and wrapping Reservations first, then the pending ones that
  * expire last. A Worker's overview instead omits Reservations that are older than the Worker's newest 200.

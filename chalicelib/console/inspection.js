@@ -98,7 +98,7 @@ const SIGNATURE_ACTIONS = { check: ["GET", "signature"], resend: ["POST", "send_
 
 /**
  * Ask the API to verify the recorded signature of a Reservation's callback again (`check`), or to send the callback
- * again (`resend`). The outcome is stored in the property of the target that is called `name`.
+ * again (`resend`). The outcome is stored in `target[name]`.
  */
 export async function runSignatureAction(target, name) {
   if (target[name]?.isRunning) {

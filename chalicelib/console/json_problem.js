@@ -19,9 +19,9 @@ function* tokensOf(source) {
 const CLOSING = { "{": "}", "[": "]" };
 
 /**
- * Return {key, words, line, at} of the first error in the text of a JSON object, or null.
+ * Return {key, words, line, at} of the first error in the text of a JSON object, or null if there is no error.
  *
- * `key` is the key of the message in texts.js. `words` is the part of the source with the error, or the missing bracket.
+ * `key` is the key of the message in texts.js. `words` is the part of the source that contains the error, or the missing bracket.
  * `at` is the position of the error.
  */
 export function findJsonProblem(source) {

@@ -25,9 +25,9 @@ import { InboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
 
 const SLOW = 300;
-/** After a longer gap between two ticks, the computer may have slept, or its clock may have changed. Hidden pages also tick slowly. */
+/** Maximum normal gap between two ticks. A longer gap may mean that the computer slept or its clock changed. Hidden pages also tick slowly. */
 const ASLEEP = 5000;
-/** Browsers slow down the ticks of hidden pages to one a minute. After a longer gap, the computer has slept. */
+/** Browsers slow down the ticks of hidden pages to one per minute. A gap longer than this means that the computer has slept. */
 const SLOWEST_TICK = 90_000;
 /** Time after the end of an offer or Task within which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
@@ -281,13 +281,13 @@ const hasTimedOut = ({ rows, ended }, changedAt, now) =>
       ending?.kind === "timeout" && now - ending.at < RECENT && Math.min(deadline, ending.at) - changedAt < RECENT,
   );
 
-/** The numbers of seconds left at which an offer is announced, and the last of these numbers that each offer has passed. */
+/** The remaining seconds at which an offer is announced, and the last of these limits that each offer has passed. */
 const ANNOUNCED = [10, 30];
 let passed = new Map();
 
 /**
  * Announce an offer's remaining time once at 30 seconds and once at 10 seconds, even if a tick is late. If there are
- * more than three offers, announce only that of the selected offer.
+ * more than three offers, announce only the selected offer's remaining time.
  */
 function announceTimeLeft() {
   const { rows, order } = state.inbox;
@@ -398,7 +398,7 @@ function start() {
   askForProvider();
 }
 
-/** Start with the token of this tab, or with the result of a sign-in in the address bar. */
+/** Start with the token of this tab, or with the sign-in result that the address bar contains. */
 function enter() {
   if (!state.session && storedToken()) {
     signIn(storedToken());
@@ -486,7 +486,7 @@ const linksTo = (sid) => [...document.links].filter(({ hash }) => hash === `#/re
 /** Index of the followed link among the links to the inspected Reservation. The callback log may have several such links. */
 let followedLink = 0;
 
-/** Show the section in the address bar. */
+/** Show the section that the address bar identifies. */
 function showAddressedSection() {
   if (!location.hash) {
     return;
@@ -520,7 +520,7 @@ function openSection(name) {
 let cancelQuestion = () => {};
 
 /**
- * Ask the API whether there is an identity provider, and retry until it responds. At the start of a shift, requests may
+ * Ask the API whether there is an identity provider, and retry until the API responds. At the start of a shift, requests may
  * be throttled. If a sign-in is complete, first request its token.
  */
 async function askForProvider(failures = 0) {

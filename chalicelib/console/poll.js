@@ -43,13 +43,13 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   let isLeader = false;
   let isWoken = false;
   let isWakeForced = false;
-  /** The pause in ms that the server has requested. Only `isForced` ends this pause early. */
+  /** The pause in ms that the server has requested. Only a poll with `isForced` ends this pause early. */
   let serverPause = 0;
   /** When this tab last polled successfully, heard from the tab that polls, or requested a poll. */
   let heardAt = performance.now();
   let endPause = () => {};
 
-  /** Send the overview and the state to the other tabs. Their `performance` clocks started at other times, so the message contains relative times. */
+  /** Send the overview and the state to the other tabs. The tabs' `performance` clocks started at different times, so the message contains relative times. */
   function sendState() {
     const now = performance.now();
     channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - now, age: now - connection.requestedAt, ...clockOffset() });
@@ -212,7 +212,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
     if (data.type === "state") {
       overview = data.overview;
       heardAt = performance.now();
-      // A tab that was opened before a deployment may omit the wait and the age.
+      // A tab that was opened before a deployment may omit `wait` and `age`.
       connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0), requestedAt: heardAt - (data.age ?? 0) };
       tag = null;
       setClockOffset(data.offset, data.offsetError);

@@ -121,7 +121,7 @@ function clear(storage) {
 }
 
 /**
- * Return the claims of a token that the page needs, or null if the token is malformed. The API
+ * Return the claims that the page needs from a token, or null if the token is malformed. The API
  * verifies the token; the page only shows whose token it is.
  */
 export function readClaims(token) {

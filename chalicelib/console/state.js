@@ -65,7 +65,7 @@ const newCreation = () => ({
 export const state = {
   /** {token, claims} of the signed-in user, or null. */
   session: null,
-  /** The token with which the same user has since signed in to another tab, or null. */
+  /** The token of the same user's later sign-in in another tab, or null. */
   nextToken: null,
   /** Why the sign-in page is shown: {kind, at, failure}. */
   signInPage: { kind: "" },

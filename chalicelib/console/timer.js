@@ -10,7 +10,7 @@ const worker = startWorker();
 let isWorkerLost = !worker;
 let lastId = 0;
 
-/** Return the worker; null if the browser refuses it. Slow timers are better than none. */
+/** Return the web worker; null if the browser refuses to start it. Slow timers are better than none. */
 function startWorker() {
   try {
     const started = new Worker(policy ? policy.createScriptURL("") : url);
@@ -22,7 +22,7 @@ function startWorker() {
   }
 }
 
-/** Continue with slow timers, because the worker's script cannot be loaded. */
+/** Continue with slow timers, because the web worker's script cannot be loaded. */
 function loseWorker() {
   isWorkerLost = true;
   callbacks.forEach((callback, id) => setTimeout(fire, 1000, id));

@@ -1,4 +1,4 @@
-// Browsers slow down the timers of hidden pages, but not those of workers.
+// Browsers slow down the timers of hidden pages, but not the timers of web workers.
 const timers = new Map();
 
 addEventListener("message", ({ data: { id, milliseconds } }) => {

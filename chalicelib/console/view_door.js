@@ -67,7 +67,7 @@ const isWrongAccount = (code) => (FAILURES.has(code) && code !== "expired") || c
 
 const failureText = (code) => `${text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code })}${isWrongAccount(code) ? ` ${text("failedChoose")}` : ""}`;
 
-/** The URL of this page. In a new tab, the link shows this page and starts no sign-in, because a sign-in is accepted only in the tab where it began. */
+/** The URL of this page, to which the sign-in button links. If the link is opened in a new tab, this page appears and starts no sign-in, because a sign-in is accepted only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;
 
 function leaveToSignIn(event) {

@@ -114,15 +114,15 @@ def parse_instruction_permissions(text: str) -> InstructionPermissions:
                 f'must not contain the instruction "{display_name(name)}": write {allowed}'
             )
         if not isinstance(parameters, list):
-            raise ValueError(f"must map {name} to a list of parameters")  # noqa: TRY004  not a programming error
+            raise ValueError(f'must map "{name}" to a list of parameters')  # noqa: TRY004  not a programming error
         known = INSTRUCTION_TYPES[name].parameters()
         for parameter in map(str, parameters):
             if parameter not in known:
                 similar = nearest_name(parameter, known, INSTRUCTION_TYPES[name].hints())
                 allowed = similar or f"one of {', '.join(known)}"
                 raise ValueError(
-                    f'must not list "{display_name(parameter)}" for {name}, which has no such '
-                    f"parameter: write {allowed}"
+                    f'must not list "{display_name(parameter)}" for the "{name}" instruction, '
+                    f"which has no such parameter: write {allowed}"
                 )
     return {name: frozenset(parameters) for name, parameters in permissions.items()}
 
@@ -198,12 +198,15 @@ class Principal:
             return
         name, caller = instruction.name, f"A token with the role {self.role}"
         if name not in permissions:
-            raise Forbidden(f"{caller} may not send the instruction {name}.")
+            raise Forbidden(f"{caller} may not send the `{name}` instruction.")
         for parameter, value in instruction.answer.items():
             if parameter == "instruction" or parameter in permissions[name]:
                 continue
             if parameter not in OWN_VALUES:
-                raise Forbidden(f"{caller} may not set the parameter `{parameter}` of {name}.")
+                raise Forbidden(f"{caller} may not set `{parameter}` in the `{name}` instruction.")
             if value != own_values.get(parameter):
                 own_value = OWN_VALUES[parameter]
-                raise Forbidden(f"{caller} may set `{parameter}` of {name} only to {own_value}.")
+                raise Forbidden(
+                    f"{caller} may set `{parameter}` in the `{name}` instruction only to "
+                    f"{own_value}."
+                )

@@ -310,7 +310,7 @@ def test_limit_of_3987_characters_excludes_whitespace_between_values(open_consol
     attributes(page).fill('{"a": "' + "😀" * 3980 + '"}')
     send(page)
     expect(page.locator("#task-attributes-note")).to_have_text(
-        "The attributes have 3,988 characters without the spaces between values. "
+        "The attributes have 3,988 characters, not counting spaces between values. "
         "The maximum is 3,987."
     )
     assert sent_tasks(api) == []

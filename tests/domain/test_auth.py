@@ -195,24 +195,27 @@ def test_worker_instructions_are_parsed_into_sets_of_parameters() -> None:
                 "write one of dequeue, call, redirect, conference"
             ),
         ),
-        ('{"call": "from"}', "must map call to a list of parameters"),
-        ('{"call": {}}', "must map call to a list of parameters"),
+        ('{"call": "from"}', 'must map "call" to a list of parameters'),
+        ('{"call": {}}', 'must map "call" to a list of parameters'),
         (
             '{"call": ["from", "CallTimeout"]}',
-            'must not list "CallTimeout" for call, which has no such parameter: write timeout',
+            (
+                'must not list "CallTimeout" for the "call" instruction, '
+                "which has no such parameter: write timeout"
+            ),
         ),
         (
             '{"redirect": ["\\u00e9"]}',
             (
-                'must not list "\u00e9" for redirect, which has no such parameter: '
-                "write one of call_sid, url, accept"
+                'must not list "\u00e9" for the "redirect" instruction, '
+                "which has no such parameter: write one of call_sid, url, accept"
             ),
         ),
         (
             '{"redirect": [1]}',
             (
-                'must not list "1" for redirect, which has no such parameter: '
-                "write one of call_sid, url, accept"
+                'must not list "1" for the "redirect" instruction, '
+                "which has no such parameter: write one of call_sid, url, accept"
             ),
         ),
     ],
@@ -230,18 +233,21 @@ REDIRECT = {"instruction": "redirect", "call_sid": "CA" + "0" * 32, "url": "http
 @pytest.mark.parametrize(
     ("mapping", "permissions", "message"),
     [
-        (DEQUEUE, {}, "may not send the instruction dequeue."),
-        (DEQUEUE, {"call": {"timeout"}}, "may not send the instruction dequeue."),
-        (DEQUEUE, {"dequeue": {"to"}}, "may not set the parameter `timeout` of dequeue."),
+        (DEQUEUE, {}, "may not send the `dequeue` instruction."),
+        (DEQUEUE, {"call": {"timeout"}}, "may not send the `dequeue` instruction."),
+        (DEQUEUE, {"dequeue": {"to"}}, "may not set `timeout` in the `dequeue` instruction."),
         (
             DEQUEUE,
             {"dequeue": {"timeout"}},
-            "may set `to` of dequeue only to the contact_uri of its Worker.",
+            "may set `to` in the `dequeue` instruction only to the contact_uri of its Worker.",
         ),
         (
             REDIRECT,
             {"redirect": {"url"}},
-            "may set `call_sid` of redirect only to the call_sid of the Reservation's Task.",
+            (
+                "may set `call_sid` in the `redirect` instruction only to "
+                "the call_sid of the Reservation's Task."
+            ),
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_only_required_parameters_are_reported_as_missing(row: Row) -> None:
     del mapping[row.name]
     if row.required:
         assert error_messages(mapping) == [
-            f"{row.instruction} needs {row.name}: {row.allowed_values}."
+            f"The `{row.instruction}` instruction requires `{row.name}`: {row.allowed_values}."
         ]
     else:
         assert row.name not in parse_instruction(mapping).answer
@@ -159,15 +159,21 @@ INSTRUCTION_NAMES = "defer, accept, reject, dequeue, call, redirect, conference"
         ),
         (
             {"instruction": "dequeue", "post_work_activity": WA},
-            "dequeue has no parameter post_work_activity; did you mean post_work_activity_sid?",
+            (
+                "The `dequeue` instruction has no parameter `post_work_activity`; "
+                "did you mean post_work_activity_sid?"
+            ),
         ),
         (
             {"instruction": "redirect", "call_sid": CA, "url": URL, "zebra": 1},
-            "redirect has no parameter zebra; use one of call_sid, url, accept.",
+            (
+                "The `redirect` instruction has no parameter `zebra`; "
+                "use one of call_sid, url, accept."
+            ),
         ),
         (
             {"instruction": "accept", "to": "joey"},
-            "accept takes no parameters. Remove `to`.",
+            "The `accept` instruction has no parameters. Remove `to`.",
         ),
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
@@ -218,7 +224,10 @@ def test_hints_map_rest_names_of_all_instructions_to_parameters() -> None:
     assert Accept.hints() == {}
     assert error_messages({"instruction": "redirect", "CallSid": CA, "url": URL, "call_sid": CA})
     assert error_messages({"instruction": "dequeue", "PostWorkActivitySid": WA}) == [
-        "dequeue has no parameter PostWorkActivitySid; did you mean post_work_activity_sid?"
+        (
+            "The `dequeue` instruction has no parameter `PostWorkActivitySid`; "
+            "did you mean post_work_activity_sid?"
+        )
     ]
 
 
@@ -235,8 +244,8 @@ def test_only_secret_values_of_an_answer_are_hidden() -> None:
 
 def test_all_errors_are_reported_at_once() -> None:
     assert error_messages({"instruction": "call", "url": "x", "timeout": 0, "form": "joey"}) == [
-        "call has no parameter form; did you mean from?",
-        f"call needs from: {DESCRIPTIONS['contact']}.",
+        "The `call` instruction has no parameter `form`; did you mean from?",
+        f"The `call` instruction requires `from`: {DESCRIPTIONS['contact']}.",
         f"url must be {DESCRIPTIONS['url']}.",
         "timeout must be a whole number from 1 to 999, without quotes.",
     ]

@@ -148,10 +148,10 @@ def test_different_second_instruction_returns_409(api: Api) -> None:
         ({"instruction": ["dequeue"]}, "instruction must be one of dequeue"),
         ({"instruction": None}, "instruction must be one of dequeue"),
         ({"instruction": {"instruction": "dequeue"}}, "instruction must be one of dequeue"),
-        ({"instruction": "call", "from": "+15556667777"}, "call needs url"),
+        ({"instruction": "call", "from": "+15556667777"}, "The `call` instruction requires `url`"),
         ({**DEQUEUE, "timeout": "30"}, "timeout must be"),
         ({**DEQUEUE, "timeout": 1000}, "timeout must be"),
-        ({**DEQUEUE, "color": "red"}, "dequeue has no parameter color"),
+        ({**DEQUEUE, "color": "red"}, "The `dequeue` instruction has no parameter `color`"),
         ({"instruction": "redirect", "call_sid": "CA1", "url": "x"}, "call_sid must be"),
     ],
 )
@@ -217,7 +217,8 @@ def test_worker_may_set_all_except_the_forbidden_parameters(api: Api, row: Row) 
         return
     assert (response.status_code, response.json_body["Code"]) == (403, "ForbiddenError")
     assert any(
-        f" `{name}` of {row.instruction}" in response.json_body["Message"] for name in refused
+        f" `{name}` in the `{row.instruction}` instruction" in response.json_body["Message"]
+        for name in refused
     )
     assert api.taskrouter.instructions == []
     (record,) = api.call("GET", "/reservations").json_body["reservations"]
@@ -231,15 +232,18 @@ def test_worker_may_set_all_except_the_forbidden_parameters(api: Api, row: Row) 
     [
         (
             {"instruction": "call", "from": PHONE, "url": URL},
-            "may not set the parameter `url` of call.",
+            "may not set `url` in the `call` instruction.",
         ),
         (
             {"instruction": "dequeue", "to": PHONE},
-            "may set `to` of dequeue only to the contact_uri of its Worker.",
+            "may set `to` in the `dequeue` instruction only to the contact_uri of its Worker.",
         ),
         (
             {"instruction": "redirect", "call_sid": CA, "url": URL},
-            "may set `call_sid` of redirect only to the call_sid of the Reservation's Task.",
+            (
+                "may set `call_sid` in the `redirect` instruction only to "
+                "the call_sid of the Reservation's Task."
+            ),
         ),
     ],
 )
@@ -376,16 +380,17 @@ def test_malformed_worker_instructions_setting_is_rejected(
     [
         (
             '{"call": ["urll"]}',
-            'must not list "urll" for call, which has no such parameter: write url.',
+            'must not list "urll" for the "call" instruction, '
+            "which has no such parameter: write url.",
         ),
         (
             '{"conference": ["DequeueFrom"]}',
-            'must not list "DequeueFrom" for conference, which has no ',
+            'must not list "DequeueFrom" for the "conference" instruction, ',
         ),
         ('{"conferense": []}', 'must not contain the instruction "conferense": write conference.'),
         ('{"Dequeue": []}', 'must not contain the instruction "Dequeue": write dequeue.'),
         ('{"xyzzy": []}', 'must not contain the instruction "xyzzy": write one of dequeue, '),
-        ('{"call": "url"}', "must map call to a list of parameters."),
+        ('{"call": "url"}', 'must map "call" to a list of parameters.'),
         (
             '{"call": ["url"], "call": ["from"]}',
             'is not a valid JSON object: it repeats the name "call".',

@@ -233,7 +233,10 @@ def test_rest_api_name_from_another_instruction_is_rejected_with_a_suggestion(
 ) -> None:
     body = {"instruction": instruction, name: "x"}
     message = api.post_json(f"/reservations/{WR}/accept", body).json_body["Message"]
-    assert f"{instruction} has no parameter {name}; did you mean {intended}?" in message
+    assert (
+        f"The `{instruction}` instruction has no parameter `{name}`; did you mean {intended}?"
+        in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -317,7 +320,10 @@ def test_rest_api_name_of_an_instruction_parameter_is_rejected_with_a_suggestion
 ) -> None:
     body = {"instruction": instruction, rest_name: "x"}
     message = api.post_json(f"/reservations/{WR}/accept", body).json_body["Message"]
-    assert f"{instruction} has no parameter {rest_name}; did you mean {name}?" in message
+    assert (
+        f"The `{instruction}` instruction has no parameter `{rest_name}`; did you mean {name}?"
+        in message
+    )
 
 
 @pytest.mark.parametrize("name", ["form", "ur", "status_callback", "Timeou"])
@@ -330,7 +336,10 @@ def test_misspelled_parameter_of_a_call_instruction_is_rejected_with_a_suggestio
     response = api.post_json(f"/reservations/{remote.reservation_sid}/accept", {**call, name: "x"})
 
     assert response.status_code == 400
-    assert f"call has no parameter {name}; did you mean " in response.json_body["Message"]
+    assert (
+        f"The `call` instruction has no parameter `{name}`; did you mean "
+        in response.json_body["Message"]
+    )
     assert not api.taskrouter.calls
 
 

@@ -171,14 +171,14 @@ class Instruction:
             values: the values by JSON name.
             deferred: JSON names of parameters that *values* lacks because they are not known yet.
         """
-        definitions = cls.parameters()
+        definitions, prefix = cls.parameters(), f"The `{cls.name}` instruction"
         unknown_names = (name for name in [*values, *deferred] if name not in definitions)
         unknown = [
             ParameterError(name, cls._unknown_message(name))
             for name in islice(unknown_names, _MAX_UNKNOWN_NAMES)
         ]
         missing = [
-            ParameterError(name, f"{cls.name} needs {name}: {parameter.value_type.description}.")
+            ParameterError(name, f"{prefix} requires `{name}`: {parameter.value_type.description}.")
             for name, parameter in definitions.items()
             if parameter.required and name not in values and name not in deferred
         ]
@@ -198,8 +198,8 @@ class Instruction:
     def _unknown_message(cls, name: str) -> str:
         definitions = cls.parameters()
         if not definitions:
-            return f"{cls.name} takes no parameters. Remove `{display_name(name)}`."
-        message = f"{cls.name} has no parameter {display_name(name)}"
+            return f"The `{cls.name}` instruction has no parameters. Remove `{display_name(name)}`."
+        message = f"The `{cls.name}` instruction has no parameter `{display_name(name)}`"
         return message + suggestion(name, definitions.keys(), cls.hints())
 
     @classmethod
@@ -256,7 +256,7 @@ class Reject(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Dequeue(Instruction):
-    """Connect a caller waiting in a queue to the Worker.
+    """Connect the Worker to a caller who is waiting in a queue.
 
     The caller must have been enqueued with ``<Enqueue workflowSid>``. The Task must have the
     attribute ``call_sid``, which ``<Enqueue>`` sets. Otherwise, TaskRouter reports error 40140.
@@ -305,7 +305,7 @@ class Call(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Redirect(Instruction):
-    """Redirect a call waiting in a queue to other TwiML."""
+    """Redirect a call, which is waiting in a queue, to different TwiML."""
 
     name: ClassVar[str] = "redirect"
     base_form: ClassVar[Mapping[str, str]] = {"Instruction": "redirect"}
@@ -319,12 +319,12 @@ class Redirect(Instruction):
 class Conference(Instruction):
     """Connect the caller and the Worker in a conference.
 
-    Twilio recommends conference over dequeue and call, but documents its parameters only for REST.
-    Twilio's pages about errors 40137 and 40138 imply that conference may also answer a callback,
-    with the same parameter names. The format of events in such an answer is
-    undocumented. This class uses the format of dequeue, the only instruction whose events Twilio
-    documents for callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
-    Otherwise, TaskRouter reports error 40142.
+    Twilio recommends ``conference`` over ``dequeue`` and ``call``, but documents the parameters of
+    ``conference`` only for REST. Twilio's pages about errors 40137 and 40138 imply that
+    ``conference`` may also answer a callback, with the same parameter names. Twilio does not
+    document the format of events in such an answer, so this class uses the format of ``dequeue``,
+    the only instruction whose events Twilio documents for callbacks. The Task must have the
+    attribute ``call_sid`` or ``outbound_to``. Otherwise, TaskRouter reports error 40142.
     """
 
     name: ClassVar[str] = "conference"
