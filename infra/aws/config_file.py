@@ -111,8 +111,8 @@ _NO_LAYER = _Type(
 
 _RESERVED_CONCURRENCY = replace(
     _whole_number(1, 1_000_000),
-    expected="a whole number from 1 to 1000000, because 0 stops the function (to stop a function "
-    "on purpose, use the AWS Console or infra destroy)",
+    expected="a whole number from 1 to 1000000, because 0 stops the function. To stop a function "
+    "on purpose, use the AWS Console. To remove a stage, run `python -m infra destroy`",
 )
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html
@@ -201,7 +201,7 @@ _OTHER_VARIABLES = re.compile(
     "AWS_[A-Z0-9_]+|PYTHON[A-Z0-9_]+|LANG|LC_[A-Z]+|TZ|PATH|LD_LIBRARY_PATH|HTTPS?_PROXY|NO_PROXY|SSL_CERT_(FILE|DIR)"
     "|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SETTINGS_DEFAULTS"
 )
-"""Variables read by boto3, Python, requests or the C library, and the local stage's variable."""
+"""Variables read by boto3, Python, `requests` or the C library, and the local stage's variable."""
 
 _PROXY = re.compile("HTTPS?_PROXY")
 

@@ -247,7 +247,7 @@ def has_function(aws: Aws, stage: Stage) -> bool:
 
 
 def find_foreign_function(aws: Aws, stage: Stage) -> dict[str, Any] | None:
-    """Return a function of the stage that Chalice did not create, or None."""
+    """Return one of the stage's functions that Chalice did not create, or None."""
     for handler in (API, SWEEP):
         function = _find_function(aws, stage, handler)
         if function and not _created_by_chalice(function, stage, handler):

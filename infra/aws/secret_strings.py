@@ -75,7 +75,7 @@ def names_secret(name: str) -> bool:
         return name in IN_PARAMETER
     nearest = nearest_name(name, SETTINGS) or ""
     if word := _SECRET_NAME.search(name.upper()):
-        # The setting that the name misspells, such as MAX_TOKEN_SECONDS, may contain the word.
+        # The name may misspell a setting that contains the word, such as MAX_TOKEN_SECONDS.
         return nearest in IN_PARAMETER or word[0] not in nearest
     return nearest_name(name, IN_PARAMETER, cutoff=0.75) == nearest
 

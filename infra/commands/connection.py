@@ -156,8 +156,8 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
         ensure_not_in_use(changes.other_stages)
     if not dialog.confirm("Change them?"):
         click.echo(
-            "Not changed. To change them, run this command again with --yes, or use Twilio's "
-            "Console.",
+            "The settings were not changed. To change them, run this command again with --yes, "
+            "or use Twilio's Console.",
             err=True,
         )
         return
@@ -178,9 +178,10 @@ def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
     for name, url in other_stages.items():
         if _is_served(url):
             raise OperatorError(
-                f"Not changed, because TaskRouter would no longer call stage {name}. Each stage "
-                "needs its own Workspace; correct the SIDs in .chalice/config.json. To redirect "
-                "the callbacks anyway, run this command in a terminal without --yes."
+                "Nothing was changed at Twilio, because the changes would stop TaskRouter from "
+                f"calling stage {name}. Each stage needs its own Workspace; correct the SIDs in "
+                ".chalice/config.json. To redirect the callbacks anyway, run this command in a "
+                "terminal without --yes."
             )
 
 

@@ -69,7 +69,9 @@ def doctor(
             _print(result)
     left_out = [check.name for check in CHECKS if check not in checks]
     if left_out and not as_json:
-        click.echo(f"Skipped, because the stage is not in AWS: {', '.join(left_out)}")
+        click.echo(
+            f"These checks were skipped, because the stage is not in AWS: {', '.join(left_out)}"
+        )
     findings = _probe(subject, results, assumes_yes=yes) if probes else probe.Findings()
     if settings_file and not _write_settings(settings_file, findings):
         settings_file = None
@@ -123,7 +125,7 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
     )
     dialog = Dialog(is_interactive=is_terminal(), assumes_yes=assumes_yes)
     if not dialog.confirm(question):
-        problem = "Not probed. To confirm the probe in advance, add the option --yes"
+        problem = "The probe was not confirmed. To confirm it in advance, add the option --yes"
         return probe.Findings(errors=[problem])
     return probe.run(subject)
 

@@ -89,8 +89,8 @@ def _verify(stage: Stage, entered: Secrets) -> None:
     """
     if empty := stage_config.empty_sids(stage.name):
         click.echo(
-            f"Not verified, because .chalice/config.json does not set {', '.join(empty)}. The "
-            "deployment verifies the secrets.",
+            "The secrets were not verified, because .chalice/config.json does not set "
+            f"{', '.join(empty)}. The deployment verifies the secrets.",
             err=True,
         )
         return

@@ -99,7 +99,7 @@ def report_unused(names: list[str], remedy: str) -> None:
     """Report variables of the shell that differ from the values of a deployed stage."""
     if names:
         click.echo(
-            "Shell variables not used, because the stage has different values: "
+            "These shell variables are ignored, because the stage has different values for them: "
             f"{', '.join(names)}. {remedy}",
             err=True,
         )

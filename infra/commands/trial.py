@@ -337,7 +337,7 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
         task = workspace.fetch_task(task_sid)
         if task.assignment_status == "canceled":
             raise OperatorError(
-                f"The Workflow canceled the test Task ({task.reason}). The Task's attributes must "
+                f"The Workflow canceled the test Task ({task.reason}). Pass attributes that "
                 "match a filter: --try --try-attributes '{...}'"
             )
         if time.monotonic() > deadline:

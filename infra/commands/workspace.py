@@ -41,9 +41,9 @@ def _file_option(help_text: str, **options: Any) -> Callable[[Any], Any]:
 
 
 _definition_option = _file_option(
-    "YAML or JSON file with the definition; by default, workspace_file of the stage in "
-    ".chalice/config.json. For the stage local: SIMULATOR_WORKSPACE_FILE, or the quickstart's "
-    "definition."
+    "YAML or JSON file with the definition. Default: workspace_file of the stage in "
+    ".chalice/config.json. The local stage uses SIMULATOR_WORKSPACE_FILE if it is set, and the "
+    "quickstart's definition if neither is set."
 )
 _prune_option = click.option(
     "--prune", is_flag=True, help="Delete resources that are missing from the lists in the file."

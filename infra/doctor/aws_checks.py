@@ -75,7 +75,7 @@ def _check_table_settings(subject: Subject) -> str:
 
 
 def _table_problems(subject: Subject, logical_id: str) -> Iterator[str]:
-    """Yield each setting of a table that differs from the template, with the remedy.
+    """Yield a problem and its remedy for each table setting that differs from the template.
 
     CloudFormation does not correct a setting that was changed outside the stack.
     """

@@ -161,7 +161,7 @@ class _Probe:
         self._findings.settings |= settings
 
     def _measure(self, step: str, run_step: Callable[[], Any]) -> Any:
-        """Run a step, and record its duration without the time that throttled requests waited."""
+        """Run a step, and record its duration, excluding waits caused by throttling."""
         started, waited = self._timer.now(), self._http_client.waited
         result = run_step()
         seconds = self._timer.now() - started - (self._http_client.waited - waited)
@@ -183,7 +183,7 @@ class _Probe:
             Configuration=json.dumps({"task_routing": routing}),
             AssignmentCallbackUrl=url,
             FallbackAssignmentCallbackUrl=f"{url}/fallback",
-            # The stage assumes this timeout for Reservations of a Workflow without its own setting.
+            # The stage assumes this timeout for Workflows not in RESERVATION_TIMEOUTS_BY_WORKFLOW.
             TaskReservationTimeout=self._subject.stage.settings.reservation_timeout_seconds,
         )
 
@@ -218,8 +218,8 @@ class _Probe:
         others = [each["friendly_name"] for each in queues if each["sid"] != queue["sid"]]
         if others:
             raise OperatorError(
-                "The probe's Worker could be offered real Tasks, because these TaskQueues also "
-                "accept this Worker, and the Workspace is single-tasking: "
+                "The probe's Worker could be offered real Tasks, because the Workspace is "
+                "single-tasking, and these TaskQueues also accept this Worker: "
                 f"{', '.join(others)}. Probe a test Workspace instead."
             )
 

@@ -71,8 +71,8 @@ def _check_forged_request(subject: Subject) -> str:
     if (status, code) != _REFUSED:
         raise OperatorError(
             f"An event with a forged signature returned {status} {code}".rstrip()
-            + ", not 403 InvalidSignature. Anyone who knows the URL can change records. Remove "
-            "any proxy that changes requests in front of the API, and deploy the stage."
+            + ", not 403 InvalidSignature. Anyone who knows the URL can change records. If a "
+            "proxy in front of the API changes requests, remove the proxy. Then deploy the stage."
         )
     return "a forged event is refused"
 
@@ -133,7 +133,8 @@ def describe_skew(differences: Mapping[str, float]) -> str | None:
     """Describe the difference between the clocks; return None if it is small.
 
     Args:
-        differences: Seconds by which this machine's clock is ahead, by the name of the other clock.
+        differences: The name of each other clock, and how many seconds this machine's clock is
+            ahead of that clock.
     """
     wrong = {name: by for name, by in differences.items() if abs(by) > _MAX_SKEW_SECONDS}
     if not wrong:

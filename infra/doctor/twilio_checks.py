@@ -156,7 +156,7 @@ def _check_reservations(subject: Subject) -> str:
     )
     if missing:
         raise OperatorError(
-            f"There is no record of {len(missing)} of {checked} pending Reservations{note}: "
+            f"No record exists for {len(missing)} of {checked} pending Reservations{note}: "
             f"{', '.join(missing[:_MAX_SHOWN])}. Their callbacks did not arrive. The sweep records "
             "such Reservations within six minutes; see the runbook 'callbacks fail' in "
             "docs/operations.md."

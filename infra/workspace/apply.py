@@ -93,7 +93,8 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
         try:
             if change.action is Action.DELETE:
                 _delete(context, change)
-                sids.pop((change.kind.key, change.name), None)  # names may occur twice
+                # Two resources may have the same name.
+                sids.pop((change.kind.key, change.name), None)
             else:
                 sid = change.sid or _create(context, change, directory)
                 sids[change.kind.key, change.name] = sid

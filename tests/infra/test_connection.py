@@ -102,7 +102,7 @@ def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
 
     assert result.exit_code == 0, result.output
     assert f"assignment callback: {OTHER_URL} -> {PRIMARY}\n" in result.output
-    assert "Not changed." in result.output
+    assert "The settings were not changed." in result.output
     assert urls(stage) == (OTHER_URL, None, None)
 
 
@@ -302,7 +302,8 @@ def test_callbacks_of_another_stage_are_redirected_only_if_the_operator_confirms
 
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].startswith(
-        "Error: Not changed, because TaskRouter would no longer call stage prod. Each stage needs"
+        "Error: Nothing was changed at Twilio, because the changes would stop TaskRouter from "
+        "calling stage prod. Each stage needs"
     )
     assert requested == ["https://a.example/prod/assignment_callback"]
     assert urls(stage) == (url, None, None)

@@ -249,7 +249,7 @@ PROBLEMS = {
     "unrecorded Reservation": (
         reserve_without_callback,
         "reservations",
-        "There is no record of 1 of 1 pending Reservations: WR",
+        "No record exists for 1 of 1 pending Reservations: WR",
     ),
     "failing app": (
         lambda s: s.faults.update({("GET", "/health"): (502, {})}),
@@ -678,4 +678,6 @@ def test_skipped_checks_are_listed(taskrouter, dynamodb, tables):
     completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
 
     (last,) = completed.stdout.splitlines()[-1:]
-    assert last.startswith("Skipped, because the stage is not in AWS: table_settings, settings, ")
+    assert last.startswith(
+        "These checks were skipped, because the stage is not in AWS: table_settings, settings, "
+    )

@@ -436,7 +436,7 @@ def test_command_needs_confirmation(stage):
     completed = run_doctor(stage, "--probe")
 
     assert completed.returncode == 1
-    assert completed.stderr.endswith("To confirm the probe in advance, add the option --yes\n")
+    assert completed.stderr.endswith("To confirm it in advance, add the option --yes\n")
     assert resources(stage) == before
 
 
@@ -471,7 +471,7 @@ def test_json_contains_the_findings(stage):
 @pytest.mark.parametrize(
     ("options", "path", "problem"),
     [
-        ([], "*/none", "Not probed. To confirm"),
+        ([], "*/none", "The probe was not confirmed. To confirm"),
         (["--yes"], "*/TaskChannels", "TaskRouter returned 503 for POST /TaskChannels"),
     ],
 )

@@ -589,8 +589,8 @@ def test_different_values_in_the_shell_are_reported_but_not_used(new_stage):
 
     assert result.exit_code == 0, result.output
     assert (
-        "Shell variables not used, because the stage has different values: TWILIO_ACCOUNT_SID, "
-        "TWILIO_AUTH_TOKEN. To change"
+        "These shell variables are ignored, because the stage has different values for them: "
+        "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN. To change"
     ) in result.output
     assert "other\n" not in result.output
     assert new_stage.variables["TWILIO_ACCOUNT_SID"] == new_stage.twilio.account_sid

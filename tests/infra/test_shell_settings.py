@@ -19,8 +19,8 @@ from infra.commands.settings import load_settings
 OTHER_ACCOUNT = "AC" + "0" * 32
 RESERVATION = "WR" + "1" * 32
 NOTE = (
-    "Shell variables not used, because the stage has different values: {}. To change the stage, "
-    "edit .chalice/config.json."
+    "These shell variables are ignored, because the stage has different values for them: {}. "
+    "To change the stage, edit .chalice/config.json."
 )
 COMMANDS = [
     ["token", "--role", "supervisor"],

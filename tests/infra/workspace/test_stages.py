@@ -183,7 +183,7 @@ def test_callbacks_of_another_stage_are_not_redirected_without_confirmation(stag
         else:
             code, text = result.exit_code, result.output
         assert code == 1
-        assert "because TaskRouter would no longer call stage prod" in text
+        assert "because the changes would stop TaskRouter from calling stage prod" in text
     assert "Main" not in workflows(stage)
 
 
@@ -376,7 +376,10 @@ def test_missing_sids_are_read_from_the_shell_as_in_a_deployment(stage):
 def test_sids_in_the_shell_do_not_replace_the_sids_of_the_stage(stage):
     planned = run("plan", TWILIO_WORKSPACE_SID="WS" + "0" * 32)
     assert f"Workspace 'Sales' ({stage.twilio.workspace_sid})\n" in planned.stdout
-    note = "Shell variables not used, because the stage has different values: TWILIO_WORKSPACE_SID."
+    note = (
+        "These shell variables are ignored, because the stage has different values for them: "
+        "TWILIO_WORKSPACE_SID."
+    )
     assert note in planned.stderr
 
 
