@@ -1,8 +1,8 @@
 """Traces the functions that typical operations call.
 
 Run `python -m tests.reading_paths`. To understand an operation, a newcomer reads every project
-function that the operation calls, and often switches back to a file that was opened earlier. The
-report shows the numbers of functions, files and switches back to earlier files.
+function that the operation calls, and often returns to a file that was opened earlier. The
+report shows the numbers of functions, of files, and of returns to earlier files.
 Comprehensions and lambdas are part of the enclosing function, so they are not counted.
 """
 
@@ -50,13 +50,13 @@ class ReadingPath:
         packages: Top-level files and folders whose functions are counted.
         functions: Distinct functions as `file:name`, in the order in which they are entered.
         files: Distinct files, in the order in which they are entered.
-        switches_back: Number of times that the path switches back to an earlier file.
+        returns: Number of times that the path returns to an earlier file.
     """
 
     packages: tuple[str, ...]
     functions: dict[CodeType, str] = field(default_factory=dict)
     files: dict[str, None] = field(default_factory=dict)
-    switches_back: int = 0
+    returns: int = 0
     _current: str = ""
 
     def enter(self, code: CodeType) -> None:
@@ -70,14 +70,14 @@ class ReadingPath:
             return
         self.functions[code] = f"{file}:{code.co_qualname}"
         if file != self._current and file in self.files:
-            self.switches_back += 1
+            self.returns += 1
         self.files.setdefault(file)
         self._current = file
 
     def __str__(self) -> str:
-        """Return the numbers of functions, files and switches back to an earlier file."""
+        """Return the numbers of functions, of files, and of returns to an earlier file."""
         counts = f"{len(self.functions)} functions in {len(self.files)} files"
-        return f"{counts}, {self.switches_back} switches back"
+        return f"{counts}, {self.returns} returns to an earlier file"
 
 
 _path: ReadingPath | None = None

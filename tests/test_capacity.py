@@ -60,7 +60,7 @@ def test_reservation_accepted_by_the_callback_answer_needs_six_writes() -> None:
     assert measured.taskrouter == 0
 
 
-def test_new_item_needs_a_write_in_the_table_and_each_index() -> None:
+def test_new_item_needs_a_write_to_the_table_and_to_each_index() -> None:
     assert write_units({}, ITEM) == {TABLE: 1, "due pending": 1, "by_worker": 1, "by_hour": 1}
 
 

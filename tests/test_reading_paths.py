@@ -20,7 +20,9 @@ LIMITS = {
     # TaskQueues, for example during a transfer.
     "Task, callback, accept in the simulator": (145, 29),
 }
-LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ switches back$", re.MULTILINE)
+LINE = re.compile(
+    r"^(\S.*): (\d+) functions in (\d+) files, \d+ returns to an earlier file$", re.MULTILINE
+)
 
 
 def test_operations_enter_few_functions_and_files():

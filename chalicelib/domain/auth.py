@@ -158,7 +158,7 @@ class Principal:
             return None
         if scope is Scope.OWN_WORKER and self.worker_sid is not None:
             return self.worker_sid
-        raise Forbidden(f"A token with the role {self.role} may not {action}.")
+        raise Forbidden(f"A token with the `{self.role}` role may not {action}.")
 
     def authorize(self, action: Action, *, worker_sid: str | None = None) -> None:
         """Check that the caller may perform an action.
@@ -174,7 +174,7 @@ class Principal:
         own_worker_sid = self.confined_to(action)
         if worker_sid is not None and own_worker_sid not in (None, worker_sid):
             raise Forbidden(
-                f"A token with the role {self.role} may {action} only for its own Worker."
+                f"A token with the `{self.role}` role may {action} only for its own Worker."
             )
 
     def authorize_instruction(
@@ -196,7 +196,7 @@ class Principal:
         """
         if self.confined_to(Action.ACCEPT_RESERVATION) is None:
             return
-        name, caller = instruction.name, f"A token with the role {self.role}"
+        name, caller = instruction.name, f"A token with the `{self.role}` role"
         if name not in permissions:
             raise Forbidden(f"{caller} may not send the `{name}` instruction.")
         for parameter, value in instruction.answer.items():

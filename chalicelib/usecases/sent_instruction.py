@@ -19,7 +19,7 @@ from chalicelib.domain.reservations import ACHIEVED, Claim, Reservation, Status
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, INSTRUCTION_CHECK_MS
 from chalicelib.usecases.ports import Collaborators
 
-_MAYBE_SENT = "The instruction may have been sent. Its outcome is not known."
+_MAYBE_SENT = "The instruction may have been sent, but its outcome is not known."
 
 
 def is_known_to_be_sent(answer: Mapping[str, Any] | None, record: Reservation) -> bool:
@@ -44,7 +44,7 @@ def is_known_to_be_sent(answer: Mapping[str, Any] | None, record: Reservation) -
         raise InstructionAlreadySent(
             f"The {recorded['instruction']} instruction "
             f"{'was already' if is_known else 'may already have been'} sent to TaskRouter for this "
-            "Reservation. A second instruction could ring a phone again.",
+            "Reservation. A second instruction could make a phone ring again.",
             reservation_status=record.status,
         )
     if record.status in ACHIEVED[Status.ACCEPTED] and not is_known:
@@ -82,8 +82,8 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
         raise OutcomeUnknown.until(known_at, now=now, message=message)
     live = record.live_claim(now)
     raise AnswerUnknown(
-        "The answer to the Reservation's callback is not recorded and may have called a phone. "
-        f"Accept the Reservation without an instruction{_delay(live.until - now if live else 0)}.",
+        "The answer to the Reservation's callback is not recorded. An instruction may have called "
+        f"a phone. Accept without an instruction{_delay(live.until - now if live else 0)}.",
         reservation_status=record.status,
     )
 
@@ -114,8 +114,8 @@ def outcome_unknown(
     """
     delay = _delay(0 if claimed_until is None else claimed_until - now)
     message = (
-        f"{_MAYBE_SENT} It is not sent again. Wait until the Reservation's status changes, or "
-        f"accept without an instruction{delay}."
+        f"{_MAYBE_SENT} The instruction will not be sent again. Wait until the Reservation's "
+        f"status changes, or accept without an instruction{delay}."
     )
     retry_at = now + INSTRUCTION_CHECK_MS if claimed_until is None else claimed_until
     return OutcomeUnknown.until(retry_at, now=now, failure=failure, message=message)
@@ -136,5 +136,5 @@ def advise_plain_accept(failure: TaskRouterError) -> None:
 
 
 def _delay(ms: int) -> str:
-    """Return a delay as text, such as " in 3 s"; return "" if there is no delay."""
-    return f" in {-(-ms // 1000)} s" if ms > 0 else ""
+    """Return a delay as text, such as " after 3 s"; return "" if there is no delay."""
+    return f" after {-(-ms // 1000)} s" if ms > 0 else ""

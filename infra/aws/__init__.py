@@ -64,7 +64,7 @@ _NUMBERS = {"AWS_MAX_ATTEMPTS": 1, "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES": 0}
 """Numeric variables and their minimum values."""
 
 
-def describe_wrong_variable(name: str, value: str) -> str | None:
+def describe_invalid_value(name: str, value: str) -> str | None:
     """Describe valid values of a boto3 variable; return None if *value* causes no error.
 
     boto3 raises errors of different types for some invalid values, and fails only later for others.
@@ -88,7 +88,7 @@ def check_variables(environ: Mapping[str, str]) -> None:
         OperatorError: The value of a variable such as AWS_ENDPOINT_URL is malformed.
     """
     for name, value in environ.items():
-        if problem := describe_wrong_variable(name, value):
+        if problem := describe_invalid_value(name, value):
             raise OperatorError(f"{name} {problem}.")
 
 

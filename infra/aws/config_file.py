@@ -14,7 +14,7 @@ from chalice.config import Config as ChaliceConfig
 from chalicelib.domain.messages import nearest_name
 from chalicelib.setting_types import is_base_url
 from infra import OperatorError
-from infra.aws import describe_wrong_variable
+from infra.aws import describe_invalid_value
 from infra.aws.examples import describe_string
 from infra.aws.secret_strings import (
     IN_PARAMETER,
@@ -112,7 +112,7 @@ _NO_LAYER = _Type(
 _RESERVED_CONCURRENCY = replace(
     _whole_number(1, 1_000_000),
     expected="a whole number from 1 to 1000000, because 0 stops the function. To stop a function "
-    "on purpose, use the AWS Console. To remove a stage, run `python -m infra destroy`",
+    "on purpose, use the AWS Console. To remove a stage, run `make destroy`",
 )
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html
@@ -371,7 +371,7 @@ def _describe_value(name: str, value: str) -> str | None:
             "without a slash, or up to 15 parts with a slash before each. The name must not begin "
             "with aws or ssm"
         )
-    return describe_wrong_variable(name, value)
+    return describe_invalid_value(name, value)
 
 
 def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:

@@ -55,7 +55,7 @@ def _parse_hours(text: str) -> float:
 
 @click.command()
 @click.option("--role", required=True, type=click.Choice([str(role) for role in Role]))
-@click.option("--worker", metavar="SID|NAME", help="The Worker; required for the role worker.")
+@click.option("--worker", metavar="SID|NAME", help="The Worker; required for the worker role.")
 @click.option(
     "--hours",
     show_default="8, or MAX_TOKEN_SECONDS if that is less",
@@ -103,7 +103,7 @@ def create_token(
         key: The API key that signs the token.
         role: "worker", "supervisor" or "service".
         hours: Lifetime of the token, reduced to MAX_TOKEN_SECONDS if it exceeds this setting.
-        worker_sid: WK… SID of the bearer; required for the role "worker".
+        worker_sid: WK… SID of the bearer; required for the worker role.
     """
     return access_tokens.create_token(
         (key.sid, key.secret),

@@ -77,8 +77,8 @@ _TARGET = Object(
         ),
         "skip_if": Field(
             Nullable(Expression()),
-            "Condition for skipping the target if no Worker is free, such as"
-            " workers.available == 0.",
+            "Condition, such as workers.available == 0, under which a Task skips the target if no"
+            " Worker is free.",
         ),
         "order_by": Field(Nullable(Expression()), "Order of Workers, such as worker.level DESC."),
         "known_worker_sid": Field(

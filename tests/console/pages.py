@@ -41,7 +41,7 @@ def wait_until(page: Page, condition, seconds=15):
 def click_background(page: Page) -> None:
     """Click an empty area.
 
-    The click shows the page that the user is not typing, so shortcuts for decisions work at once.
+    After typing, the page ignores decision shortcuts for a while. A click ends this pause.
     """
     page.mouse.click(5, 5)
 

@@ -143,7 +143,7 @@ PLACEHOLDERS = {
 def test_suggested_operator_makes_a_valid_expression(word: str) -> None:
     """Placeholders, such as LIST, stand for paths and strings."""
     suggestion = re.sub("[A-Z]+", lambda name: PLACEHOLDERS[name[0]], expressions._WORDS[word])
-    if suggestion == "== and `null`":
+    if suggestion == "== with `null`":
         suggestion = "== `null`"
     assert f" instead of {word}" in error_of(f"task.a {word} {'task.b' * (word == '&')}")
     assert any(
@@ -263,7 +263,7 @@ def test_correction_has_the_meaning_of_the_membership_test() -> None:
         ("task.language <> 'es'", "write != instead of <>"),
         ("task.level << `5`", "is not valid JMESPath at column 13."),
         ("task.vip & task.gold", "write && instead of &"),
-        ("task.vip IS NULL", "write == and `null` instead of IS"),
+        ("task.vip IS NULL", "write == with `null` instead of IS"),
         ("task.language LIKE 'e%'", "write starts_with(TEXT, PREFIX) instead of LIKE"),
         ("task.skills HAS", "write contains(LIST, VALUE) instead of HAS"),
         ("HAS(worker.skills, 'es')", "did you mean contains?"),
@@ -313,9 +313,9 @@ def test_correction_has_the_meaning_of_the_membership_test() -> None:
         ("task.a =! 'x'", ": write != to compare."),
         ("task.a =!= 'x'", ": write != to compare."),
         ("task.a === 'x'", ": write == to compare."),
-        ("task.a IS NOT NULL", "write != and `null` instead of IS NOT NULL"),
-        ("task.a is not null && task.b", "write != and `null` instead of is not null"),
-        ("task.a NOT NULL", "write != and `null` instead of NOT NULL"),
+        ("task.a IS NOT NULL", "write != with `null` instead of IS NOT NULL"),
+        ("task.a is not null && task.b", "write != with `null` instead of is not null"),
+        ("task.a NOT NULL", "write != with `null` instead of NOT NULL"),
         ("task.a NOTNULL", "write != `null` instead of NOTNULL"),
         ("task.a NOT LIKE 'e%'", "write !starts_with(TEXT, PREFIX) instead of NOT LIKE"),
         (

@@ -43,8 +43,8 @@ OPERATORS = {
     "le": "<=",
     "lte": "<=",
     "is not": "!=",
-    "is not null": "!= and `null`",
-    "not null": "!= and `null`",
+    "is not null": "!= with `null`",
+    "not null": "!= with `null`",
     "not exists": "== `null`",
     "not like": f"!{_PREFIX}",
     "not between": "!(PATH >= `5` && PATH <= `10`)",
@@ -73,7 +73,7 @@ def test_error_suggests_a_replacement_for_an_operator_of_another_language(
 
 
 @pytest.mark.parametrize(
-    ("text", "word", "replacement"), [("is null", "is", "== and `null`"), ("&", "&", "&&")]
+    ("text", "word", "replacement"), [("is null", "is", "== with `null`"), ("&", "&", "&&")]
 )
 def test_error_suggests_a_replacement_for_the_is_null_operator_and_for_a_single_ampersand(
     text: str, word: str, replacement: str

@@ -149,7 +149,7 @@ def test_only_accepted_wrapping_and_completed_reservations_are_sampled(
         ([], None),
     ],
 )
-def test_acceptance_time_is_known_only_if_creation_and_then_a_timely_acceptance_are_recorded(
+def test_time_to_accept_is_known_only_if_times_of_creation_and_acceptance_were_reported(
     entries: list[tuple[int, str, str]], time: int | None
 ) -> None:
     history = [HistoryEntry(at=at, to=Status(to), by=by) for at, to, by in entries]

@@ -125,7 +125,7 @@ def test_only_supervisors_may_send_a_callback_again(stack, role):
     worker = {"worker_sid": remote.worker_sid} if role == "worker" else {}
     status, body = post(stack, remote.reservation_sid, api.token(role, **worker))
     assert (status, body["Code"]) == (403, "ForbiddenError")
-    assert body["Message"] == f"A token with the role {role} may not send a callback again."
+    assert body["Message"] == f"A token with the `{role}` role may not send a callback again."
 
 
 def test_unrecorded_reservation_and_malformed_requests_are_refused(stack):

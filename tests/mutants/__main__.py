@@ -33,7 +33,7 @@ def main(*, seed: int, count: int, package: str | None, jobs: int) -> None:
 def run(project: Project, packages: list[str], *, seed: int, count: int, jobs: int) -> str:
     """Run a sample of mutants and return the report."""
     started = time.monotonic()
-    _show("Running the tests without a mutation, unless their results are stored ...")
+    _show("Collecting the test results of the unchanged code (stored results are reused) ...")
     covered = covered_by_tests(project, jobs=jobs)
     for test in covered.not_passed:
         _show(f"Ignoring a test that did not pass: {test}")

@@ -20,7 +20,7 @@ from tests.routes.conftest import Api, reserve
 from tests.support import NOW, sid
 
 DEQUEUE = {"instruction": "dequeue", "from": "+15556667777", "timeout": 30}
-UNKNOWN = "The instruction may have been sent. Its outcome is not known."
+UNKNOWN = "The instruction may have been sent, but its outcome is not known."
 
 
 def test_accept_with_instruction_returns_202_while_the_phone_rings(api: Api) -> None:
@@ -251,7 +251,7 @@ def test_error_names_the_forbidden_parameter(api: Api, body: dict[str, Any], mes
     response = accept_as_worker(api, body)
 
     assert response.status_code == 403
-    assert response.json_body["Message"] == f"A token with the role worker {message}"
+    assert response.json_body["Message"] == f"A token with the `worker` role {message}"
 
 
 @pytest.mark.parametrize("instruction", ["dequeue", "conference"])
@@ -464,8 +464,8 @@ def test_instruction_is_refused_if_the_fallback_could_not_record_its_answer(
         409,
         {
             "Code": "AnswerUnknown",
-            "Message": "The answer to the Reservation's callback is not recorded and may have "
-            "called a phone. Accept the Reservation without an instruction.",
+            "Message": "The answer to the Reservation's callback is not recorded. An instruction "
+            "may have called a phone. Accept without an instruction.",
             "reservation_status": "pending",
         },
     )

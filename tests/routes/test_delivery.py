@@ -139,7 +139,7 @@ def test_claims_are_sorted_by_time(api: Api) -> None:
 
 
 @pytest.mark.parametrize("has_event", [False, True])
-def test_reservation_has_the_rule_of_its_answer_even_if_an_event_created_the_record(
+def test_reservation_shows_the_rule_that_chose_its_answer_even_if_an_event_created_the_record(
     environ: dict[str, str], request: pytest.FixtureRequest, tmp_path: Any, *, has_event: bool
 ) -> None:
     rules = tmp_path / "rules.toml"
@@ -375,7 +375,7 @@ def test_worker_may_not_check_the_signature_even_of_its_own_reservation(api: Api
     assert read(api, remote.reservation_sid, "", 200, token)["delivery"]
     assert read(api, remote.reservation_sid, "/signature", 403, token) == {
         "Code": "ForbiddenError",
-        "Message": "A token with the role worker may not see callbacks.",
+        "Message": "A token with the `worker` role may not see callbacks.",
     }
 
 

@@ -160,7 +160,7 @@ def test_worker_may_not_see_statistics(api: Api) -> None:
     worker = api.token("worker", worker_sid=sid("WK"))
     response = api.call("GET", "/statistics", token=worker)
     assert response.status_code == 403
-    assert response.json_body["Message"] == "A token with the role worker may not see statistics."
+    assert response.json_body["Message"] == "A token with the `worker` role may not see statistics."
 
 
 def test_service_may_see_statistics(api: Api) -> None:

@@ -77,8 +77,8 @@ def error_message(api: Api, token: str) -> str:
         ({"ttl": 3650 * DAY}, "The lifetime of the token must be at most 86400 seconds"),
         ({"role": "admin"}, "role in the token's TaskRouter grant must be one of worker,"),
         ({"role": None}, "role in the token's TaskRouter grant must be one of worker,"),
-        ({"role": "worker"}, "A token with the role worker needs worker_sid"),
-        ({"role": "worker", "worker_sid": "Alice"}, "A token with the role worker needs"),
+        ({"role": "worker"}, "A token with the `worker` role needs worker_sid"),
+        ({"role": "worker", "worker_sid": "Alice"}, "A token with the `worker` role needs"),
     ],
 )
 def test_response_states_why_the_token_is_invalid(
@@ -223,7 +223,7 @@ def test_worker_sid_is_required_for_workers_and_ignored_for_other_roles(
 ) -> None:
     token = f"Bearer {api.token(role, worker_sid=worker_sid, identity='ann')}"
     if role == "worker" and worker_sid != WORKER_SID:
-        with pytest.raises(InvalidToken, match="role worker needs worker_sid"):
+        with pytest.raises(InvalidToken, match="`worker` role needs worker_sid"):
             api.service.tokens.principal(token)
     else:
         assert api.service.tokens.principal(token) == Principal(

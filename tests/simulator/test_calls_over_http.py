@@ -1,4 +1,4 @@
-"""Calls over HTTP: their control routes, signed TwiML requests and log entries."""
+"""Phone calls over the HTTP API: control routes, signed TwiML requests and log entries."""
 
 import json
 
@@ -39,7 +39,7 @@ def set_alice_idle(taskrouter):
     taskrouter.advance()
 
 
-def test_call_is_connected_by_a_dequeue_instruction_and_completed(app_and_taskrouter):
+def test_dequeue_instruction_connects_a_call_and_hanging_up_completes_the_call(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER, "1")

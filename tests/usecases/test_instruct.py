@@ -111,7 +111,9 @@ def test_instruction_in_concurrent_requests_is_sent_once(
 
     def instruct_concurrently(verb: str) -> None:
         if verb == "instruct":
-            with pytest.raises(OutcomeUnknown, match="may have been sent.* in 27 s. Retry in 27 s"):
+            with pytest.raises(
+                OutcomeUnknown, match="may have been sent.* after 27 s. Retry in 27 s"
+            ):
                 instruct(service, pending)
             assert service.clock.now == before + 3_000
 
@@ -197,10 +199,10 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
     getattr(service.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("connection lost")]
     # TaskRouter returns the status pending, as it would while a phone rings.
     with pytest.raises(
-        OutcomeUnknown, match="may have been sent. Its outcome is not known"
+        OutcomeUnknown, match="may have been sent, but its outcome is not known"
     ) as raised:
         instruct(service, pending)
-    assert "It is not sent again." in raised.value.message
+    assert "The instruction will not be sent again." in raised.value.message
     assert raised.value.message.endswith(" Retry in 30 s.")
     assert raised.value.retry_after == 30
 
@@ -208,7 +210,7 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
         service.clock.now += 31_000
         service.sweep()
         with pytest.raises(
-            OutcomeUnknown, match="may have been sent. Its outcome is not"
+            OutcomeUnknown, match="may have been sent, but its outcome is not"
         ) as raised:
             instruct(service, pending)
         assert raised.value.retry_after == 15
@@ -259,7 +261,7 @@ def test_unsent_instruction_is_not_reported_as_sent_if_its_record_cannot_be_remo
         with pytest.raises(TaskRouterNotSent) as raised:
             instruct(service, pending)
     assert raised.value.retry_after is None
-    assert raised.value.message == "It was not sent. Accept without an instruction in 30 s."
+    assert raised.value.message == "It was not sent. Accept without an instruction after 30 s."
     service.clock.now += 30_000
     with pytest.raises(OutcomeUnknown, match="may have been sent"):
         instruct(service, pending)

@@ -35,7 +35,7 @@ NOT_EXECUTED: list[TaskRouterError] = [
     TaskRouterRefused("40140"),
     TaskRouterThrottled("429"),
 ]
-UNKNOWN = "The instruction may have been sent. Its outcome is not known."
+UNKNOWN = "The instruction may have been sent, but its outcome is not known."
 ANN, BOB = (Principal(Role.SUPERVISOR, identity=name) for name in ("ann", "bob"))
 
 with_every_instruction = pytest.mark.parametrize(

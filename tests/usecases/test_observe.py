@@ -34,7 +34,7 @@ def test_repeated_event_does_not_change_the_record_again(service: Service) -> No
     )
 
 
-def test_event_that_reports_no_acceptance_records_no_acceptor(service: Service) -> None:
+def test_acceptance_found_by_the_sweep_is_attributed_to_the_sweep(service: Service) -> None:
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
     service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)

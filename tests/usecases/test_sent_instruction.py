@@ -1,4 +1,4 @@
-"""Responses and errors about an instruction with a known or unknown outcome."""
+"""Results and errors of requests whose instruction may already have been sent."""
 
 from dataclasses import replace
 from typing import Any
@@ -79,7 +79,7 @@ def test_outcome_of_an_unconfirmed_instruction_stays_unknown_after_an_accept(
     assert raised.value.details == {"reservation_status": status}
     assert raised.value.message == (
         f"The Reservation's status is {status}. "
-        "The instruction may have been sent. Its outcome is not known."
+        "The instruction may have been sent, but its outcome is not known."
     )
 
 
@@ -108,7 +108,7 @@ def test_different_instruction_is_refused(record: Reservation, verb: str) -> Non
     assert raised.value.details == {"reservation_status": record.status}
     assert raised.value.message == (
         f"The call instruction {verb} sent to TaskRouter for this Reservation. "
-        "A second instruction could ring a phone again."
+        "A second instruction could make a phone ring again."
     )
 
 
@@ -155,7 +155,7 @@ def test_unrecorded_answer_is_pending_for_15_seconds_and_then_unknown(record: Re
             f"The answer to the Reservation's callback is not recorded yet. Retry in {seconds} s."
         )
     for now in (LATER, LATER + 1):
-        with pytest.raises(AnswerUnknown, match="Accept the Reservation without") as unknown:
+        with pytest.raises(AnswerUnknown, match="Accept without") as unknown:
             require_answer(CLAIM, record, now=now)
         assert unknown.value.details == {"reservation_status": "pending"}
 
@@ -163,21 +163,22 @@ def test_unrecorded_answer_is_pending_for_15_seconds_and_then_unknown(record: Re
 @pytest.mark.parametrize(
     ("claimed_until", "delay", "seconds"),
     [
-        (15_000, " in 15 s", 15),
-        (15_001, " in 16 s", 16),
-        (1, " in 1 s", 1),
+        (15_000, " after 15 s", 15),
+        (15_001, " after 16 s", 16),
+        (1, " after 1 s", 1),
         (0, "", 1),
         (None, "", 15),
     ],
 )
-def test_retry_after_an_unknown_outcome_waits_for_the_claim_or_the_next_check(
+def test_retry_after_an_unknown_outcome_waits_until_the_claim_expires_or_the_next_check(
     claimed_until: int | None, delay: str, seconds: int
 ) -> None:
     error = outcome_unknown(claimed_until, now=0)
     assert error.retry_after == seconds
     assert error.message == (
-        "The instruction may have been sent. Its outcome is not known. It is not sent again. Wait "
-        f"until the Reservation's status changes, or accept without an instruction{delay}. "
+        "The instruction may have been sent, but its outcome is not known. The instruction will "
+        "not be sent again. Wait until the Reservation's status changes, or accept without an "
+        f"instruction{delay}. "
         f"Retry in {seconds} s."
     )
 
@@ -185,8 +186,8 @@ def test_retry_after_an_unknown_outcome_waits_for_the_claim_or_the_next_check(
 @pytest.mark.parametrize(
     ("until", "advice"),
     [
-        (LATER + 2_500, "Accept the Reservation without an instruction in 3 s."),
-        (LATER, "Accept the Reservation without an instruction."),
+        (LATER + 2_500, "Accept without an instruction after 3 s."),
+        (LATER, "Accept without an instruction."),
     ],
 )
 def test_advice_includes_a_delay_only_while_another_claim_lasts(until: int, advice: str) -> None:

@@ -131,7 +131,7 @@ def collect_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str
         (Status.WRAPPING, 3600, 1),
     ],
 )
-def test_record_is_read_because_of_a_wrap_up_limit_only_if_the_reservation_is_wrapping(
+def test_wrap_up_limit_causes_a_read_only_for_wrapping_reservations(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
@@ -212,7 +212,7 @@ def test_reservation_for_which_a_phone_may_be_ringing_is_checked_again_after_15_
     assert due_at(service, unanswered) == service.clock.now + 15_000
 
 
-def test_reservation_whose_rejection_is_only_counted_is_checked_again_after_15_seconds(
+def test_monitor_only_sweep_checks_a_reservation_due_for_rejection_again_after_15_seconds(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.deadlines = REJECTING_DEADLINES

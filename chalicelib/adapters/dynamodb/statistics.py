@@ -1,4 +1,4 @@
-"""Stores the statistics in the `state` table, and reads the records for computing them."""
+"""Stores the statistics, and reads the Reservations from which the statistics are computed."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
@@ -64,7 +64,7 @@ class DynamoStatistics:
     def read_hour(
         self, start: int, cursor: Mapping[str, Any] | None
     ) -> tuple[list[IndexEntry], Mapping[str, Any] | None]:
-        """Return a page of the Reservations created in an hour, newest first, and a cursor."""
+        """Return a page of the Reservations of the given hour, newest first, and a cursor."""
         request: dict[str, Any] = {
             "TableName": self._reservations,
             "IndexName": "by_hour",
@@ -90,7 +90,7 @@ class DynamoStatistics:
     ) -> list[tuple[int, tuple[HistoryEntry, ...]]]:
         """Return the creation times and histories of at most 100 Reservations.
 
-        DynamoDB omits records if the response would exceed 16 MB. These records are not read again.
+        DynamoDB omits records if the response would exceed 16 MB. They are not requested again.
         """
         if not reservation_sids:
             return []

@@ -178,7 +178,7 @@ class TokenVerifier:
         role = Role(role_name)
         if role.has_worker and not is_sid(worker_sid, "WK"):
             raise InvalidToken(
-                f"A token with the role {role} needs worker_sid in its TaskRouter grant: the SID "
+                f"A token with the `{role}` role needs worker_sid in its TaskRouter grant: the SID "
                 "of a Worker."
             )
         identity = grants.get("identity")

@@ -158,7 +158,7 @@ _WORDS = {
     "matches": "starts_with(TEXT, PREFIX)",
     "xor": "A && !(B) || !(A) && B",
     "between": "PATH >= `5` && PATH <= `10`",
-    "is": "== and `null`",
+    "is": "== with `null`",
     "isnull": "== `null`",
     **dict.fromkeys(("notnull", "isnotnull"), "!= `null`"),
     "notin": "!contains(LIST, VALUE)",
@@ -194,7 +194,7 @@ _MEMBERSHIP = re.compile(
 _PHRASES = {
     "is": "==",
     "is not": "!=",
-    **dict.fromkeys(("is not null", "not null"), "!= and `null`"),
+    **dict.fromkeys(("is not null", "not null"), "!= with `null`"),
     "not exists": "== `null`",
     "not like": "!starts_with(TEXT, PREFIX)",
     "not between": "!(PATH >= `5` && PATH <= `10`)",

@@ -99,8 +99,8 @@ def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     """Return the facts of a callback.
 
     ``task`` and ``worker`` are the attributes as objects, empty if there are none. ``age`` is the
-    age of the Task in seconds. A missing fact is None. An unreadable fact is also treated as
-    missing, but an expression that reads it raises UnreadableFact.
+    age of the Task in seconds. Other missing facts are None. An expression that
+    reads an unreadable fact raises UnreadableFact.
     """
     received = {
         "TaskAttributes": callback.task_attributes,

@@ -229,7 +229,7 @@ def _is_reported_unrecorded(sid: str, log: str) -> bool:
 
 def _describe_reservation(reservation: TaskRouterReservation) -> str:
     statuses = " -> ".join(reservation.statuses)
-    return f"{reservation.sid} of Task {reservation.task_sid} is actually {statuses}"
+    return f"{reservation.sid} (Task {reservation.task_sid}, TaskRouter statuses: {statuses})"
 
 
 def _describe_record(record: Record) -> str:

@@ -285,7 +285,7 @@ def test_reserved_concurrency_that_stops_a_function_is_refused(config, level):
     assert error_message().endswith(
         "reserved_concurrency must be a whole number from 1 to 1000000, because 0 stops the "
         "function. To stop a function on purpose, use the AWS Console. To remove a stage, run "
-        "`python -m infra destroy`."
+        "`make destroy`."
     )
 
 
