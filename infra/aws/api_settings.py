@@ -44,7 +44,7 @@ _PAGE_PATHS = ("/console", _SESSION_PATH)
 """Routes that a console requests once, when its page is loaded."""
 
 _SUPERVISOR_PATHS = ("/reservations/{sid}/signature", "/statistics")
-"""Routes, other than `_LOG_PATH`, that only supervisors and services use."""
+"""Routes, other than `_LOG_PATH`, that read records and that only supervisors and services use."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""

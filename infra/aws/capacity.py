@@ -75,7 +75,7 @@ does not call stays below Lambda's limit, provided that the concurrency is at le
 """
 
 _SUPERVISOR_SHARE = 0.01
-"""Share of the concurrency for each method that only supervisors and services call.
+"""Share of the concurrency for each method that reads records for supervisors and services.
 
 Searches of the callback log have a separate share. A share of 0.05 would be too large: with a
 concurrency of 2, the total rate of the methods that Twilio does not call would exceed the rate that
@@ -278,7 +278,7 @@ def page_throttle(concurrency: int, agents: int) -> Throttle:
 
 
 def supervisor_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each method that only supervisors and services call.
+    """Return the throttle of each method that reads records for supervisors and services.
 
     Searches of the callback log have a separate throttle, `log_throttle`. A burst may be as large
     as with the default throttle.
