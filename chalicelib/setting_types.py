@@ -1,4 +1,4 @@
-"""Types of settings: functions that convert the text of a setting.
+"""Parsers of settings: functions that convert the text of a setting.
 
 Each function raises ValueError if the text is malformed. The message is a predicate, such as
 ``must be a port from 1 to 65535``.
@@ -26,7 +26,7 @@ _BASE_URL = re.compile(
 
 
 def sid(prefix: str) -> Callable[[str], str]:
-    """Return the type of SIDs with a prefix, such as ``AC``.
+    """Return a parser for SIDs with the given prefix, such as ``AC``.
 
     Settings are compared with the SIDs that Twilio sends, which are in lowercase after the prefix.
     """
@@ -44,7 +44,7 @@ def _is_lowercase_sid(text: str, prefix: str) -> bool:
 
 
 def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
-    """Return the type of whole numbers within a range."""
+    """Return a parser for whole numbers within a range."""
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
@@ -55,7 +55,7 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
-    """Return the type of durations in seconds within a range."""
+    """Return a parser for durations in seconds within a range."""
 
     def parse(text: str) -> float:
         try:
@@ -70,7 +70,7 @@ def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Return the type of strings from a fixed set."""
+    """Return a parser for strings from a fixed set."""
 
     def parse(text: str) -> str:
         if text not in choices:
@@ -86,17 +86,17 @@ def boolean(text: str) -> bool:
 
 
 def off_or(parse: Callable[[str], int]) -> Callable[[str], int | None]:
-    """Return a type that also accepts ``off``, which becomes None."""
+    """Return a parser that also accepts ``off``, which becomes None."""
     return lambda text: None if text == "off" else parse(text)
 
 
 def empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
-    """Return a type that also accepts an empty string."""
+    """Return a parser that also accepts an empty string."""
     return lambda text: text and parse(text)
 
 
 def url(text: str) -> str:
-    """Return a base URL with its scheme and host in lower case, without a slash at the end."""
+    """Return a base URL with its scheme and host in lower case, without a trailing slash."""
     if not re.fullmatch("[!-~]*", text):
         raise ValueError(
             "must contain only ASCII characters and no white space, as in https://xn--9ca.fr/a%20b"
@@ -146,7 +146,7 @@ def issuer(text: str) -> str:
 
 
 def matching(pattern: str, description: str) -> Callable[[str], str]:
-    """Return the type of strings that match a regular expression."""
+    """Return a parser for strings that match a regular expression."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -202,7 +202,7 @@ def path_secrets(text: str) -> tuple[str, ...]:
         # The message does not repeat the secrets.
         raise ValueError(
             f'must be "{OPEN}", or a secret of 20 to 64 letters, digits, hyphens and underscores, '
-            "or two different such values separated by a comma"
+            "or two different values of this kind, separated by a comma"
         )
     return secrets
 
@@ -217,7 +217,7 @@ def timeouts_by_workflow(text: str) -> dict[str, int]:
         is_timeout = type(seconds) is int and 1 <= seconds <= MAX_RESERVATION_TIMEOUT
         if not _is_lowercase_sid(workflow_sid, "WW") or not is_timeout:
             raise ValueError(
-                "must map Workflow SIDs (WW…, in lowercase) to whole seconds from 1 to "
-                f"{MAX_RESERVATION_TIMEOUT}"
+                "must map Workflow SIDs (WW and 32 lowercase hexadecimal digits) to whole numbers "
+                f"of seconds from 1 to {MAX_RESERVATION_TIMEOUT}"
             )
     return timeouts

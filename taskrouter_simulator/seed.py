@@ -162,7 +162,7 @@ class _Builder:
 
     @contextmanager
     def _reporting(self, path: Path) -> Iterator[None]:
-        """Report an exception caused by a mistake as a finding at a path."""
+        """Convert an exception raised for an invalid definition into a finding at the path."""
         try:
             yield
         except ApiError as error:
@@ -304,7 +304,7 @@ class _Builder:
         self._sids["workflow", name] = workflow.sid
 
     def _configuration(self, path: Path, routing: Routing) -> str | None:
-        """Return a configuration as JSON with SIDs; None after a mistake."""
+        """Return a configuration as JSON with SIDs, or None if the configuration is invalid."""
         before = len(self._findings)
         if not (routing.filters or routing.default_filter):
             self._report(path, "task_routing must have filters or a default_filter")
@@ -330,7 +330,7 @@ class _Builder:
         text = json.dumps(to_json(routing, Directory(self._sids)))
         if len(text) > workflows.MAX_CONFIGURATION:
             limit = f"the maximum is {workflows.MAX_CONFIGURATION:,}"
-            problem = f"the configuration has {len(text):,} bytes as JSON; {limit}"
+            problem = f"the configuration is {len(text):,} bytes long as JSON; {limit}"
             self._report(path, problem, source=LIMITS)
             return None
         return text

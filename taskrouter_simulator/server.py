@@ -133,7 +133,7 @@ class Simulator:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the complete state as JSON."""
-        self.clock.run_due()  # a routing pass may be paused
+        self.clock.run_due()  # finish a paused routing pass, which a snapshot cannot contain
         state = snapshots.State(
             self.workspace_sid,
             self.workflow_sid,

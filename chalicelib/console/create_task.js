@@ -50,7 +50,7 @@ function findMistakes() {
   const problem = findJsonProblem(taskField("attributes"));
   const { length } = [...compactAttributes()];
   if (problem) {
-    mistakes.attributes = () => text("attributesWrong", { n: problem.line, max: number(MAX_ATTRIBUTES_LENGTH), problem: text(problem.key, { words: problem.words }) });
+    mistakes.attributes = () => text("attributesWrong", { n: problem.line, max: number(MAX_ATTRIBUTES_LENGTH), problem: text(problem.key, { excerpt: problem.excerpt }) });
     mistakes.attributes.at = problem.at;
   } else if (length > MAX_ATTRIBUTES_LENGTH) {
     mistakes.attributes = () => attributesLong(length);

@@ -7,7 +7,7 @@ import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { isUnfinished } from "./timeline.js";
 
-/** Pauses between loads: while the offer is open, and after the decision. A change in the overview ends the pause. */
+/** Milliseconds between loads while the offer is open, and after the decision. Each failure doubles the pause, up to MAX_RECORD_PAUSE. */
 const OFFER_PAUSE = 5000;
 const WORK_PAUSE = 15_000;
 const MAX_RECORD_PAUSE = 60_000;
@@ -38,7 +38,7 @@ export function watchRecord(sid) {
       return;
     }
     if (isStopped || document.visibilityState !== "visible" || (performance.now() < resumeAt && !isForced)) {
-      plan();
+      scheduleLoad();
       return;
     }
     if (!/^WR[0-9a-f]{32}$/.test(sid)) {
@@ -51,8 +51,8 @@ export function watchRecord(sid) {
     if (response !== null) {
       receive(response);
     } else {
-      // Another tab's token may continue the session.
-      plan();
+      // The session has ended, or continues with another tab's token. In the second case, the next load succeeds.
+      scheduleLoad();
     }
   }
 
@@ -72,11 +72,11 @@ export function watchRecord(sid) {
       isStale = false;
       nextAt = resumeAt;
     }
-    plan();
+    scheduleLoad();
     changed();
   }
 
-  function plan() {
+  function scheduleLoad() {
     clearTimeout(timer);
     if (!isStopped && nextAt < Infinity && document.visibilityState === "visible") {
       timer = setTimeout(() => load(), Math.max(0, resumeAt - performance.now(), nextAt - performance.now()));
@@ -86,33 +86,33 @@ export function watchRecord(sid) {
   function stop() {
     isStopped = true;
     clearTimeout(timer);
-    document.removeEventListener("visibilitychange", plan);
+    document.removeEventListener("visibilitychange", scheduleLoad);
   }
 
-  document.addEventListener("visibilitychange", plan);
-  plan();
+  document.addEventListener("visibilitychange", scheduleLoad);
+  scheduleLoad();
   return { load, stop };
 }
 
-const SIGNATURE_ACTIONS = { check: ["GET", "signature"], resend: ["POST", "send_again"] };
+const CALLBACK_ACTIONS = { check: ["GET", "signature"], resend: ["POST", "send_again"] };
 
 /**
  * Ask the API to verify the recorded signature of a Reservation's callback again (`check`), or to send the callback
  * again (`resend`). The outcome is stored in `target[name]`.
  */
-export async function runSignatureAction(target, name) {
+export async function runCallbackAction(target, name) {
   if (target[name]?.isRunning) {
     return;
   }
-  const [method, path] = SIGNATURE_ACTIONS[name];
+  const [method, path] = CALLBACK_ACTIONS[name];
   target[name] = { isRunning: true };
   changed();
   const response = await call(method, `reservations/${target.sid}/${path}`).catch(() => undefined);
-  // If the session has ended, or continues with another tab's token, the user can try again.
+  // null: the session has ended, or continues with another tab's token. Clear the result, so that the user can try again.
   target[name] = response === null || response?.status === 200 ? response?.body : { problem: () => failureReason(response) };
   changed();
 }
 
-/** Only the local stack can send a callback again. */
-export const canSend = () =>
+/** Only supervisors can send a callback again, and only in the local stack. */
+export const canSendAgain = () =>
   state.session?.claims.role === "supervisor" && ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);

@@ -3,7 +3,7 @@
 import { serverNow } from "./clock.js";
 import { attributeText, dateAndTime, duration, prettyJson, shortDuration, shortSid, showControls, taskTitle, unbroken } from "./format.js";
 import { person, timeout } from "./inbox.js";
-import { canSend, runSignatureAction, watchRecord } from "./inspection.js";
+import { canSendAgain, runCallbackAction, watchRecord } from "./inspection.js";
 import { preferences } from "./preferences.js";
 import { drafts } from "./session.js";
 import { state } from "./state.js";
@@ -242,9 +242,9 @@ function answer(record, inspection) {
  * stack), and the outcome of each request.
  */
 export function signatureActions(target) {
-  const actions = [["check", "verifyAgain", checked], canSend() && ["resend", "sendAgain", resent]].filter(Boolean);
+  const actions = [["check", "verifyAgain", checked], canSendAgain() && ["resend", "sendAgain", resent]].filter(Boolean);
   return html`
-    <p class="acts">${actions.map(([name, words]) => html`<button type="button" aria-disabled=${target[name]?.isRunning ? "true" : null} onClick=${() => runSignatureAction(target, name)}>${text(words)}</button>`)}</p>
+    <p class="acts">${actions.map(([name, words]) => html`<button type="button" aria-disabled=${target[name]?.isRunning ? "true" : null} onClick=${() => runCallbackAction(target, name)}>${text(words)}</button>`)}</p>
     ${actions.map(([name, , show]) => html`<p role="status">${requestOutcome(target[name], show)}</p>`)}
   `;
 }

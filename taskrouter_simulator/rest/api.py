@@ -262,10 +262,10 @@ def _host(http: HttpRequest) -> str:
 
 
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
-    """Return the body, which must be empty, a form or, for some operations, a JSON object.
+    """Return the parameters in the body as a form.
 
-    A body of any other type is rejected, because ignoring the body would change the resource
-    without the caller's parameters.
+    The body must be empty, or must be a form or, for some operations, a JSON object. A body of any
+    other type is rejected, because the operation would otherwise ignore the caller's parameters.
     """
     body = await read_body(http)
     expected = _JSON if operation and operation.is_json else _FORM

@@ -205,7 +205,7 @@ def test_dequeue_timeout_for_a_non_sip_address_may_be_999_seconds() -> None:
 
 
 @ROWS
-def test_values_are_valid_or_invalid_as_in_the_documented_table(row: Row) -> None:
+def test_validity_of_values_matches_the_documented_table(row: Row) -> None:
     value_type = INSTRUCTION_TYPES[row.instruction].parameters()[row.name].value_type
     assert {value_type.is_valid(value) for value in row.valid_values} == {True}
     assert [value_type.is_valid(value) for value in row.invalid_values] == (

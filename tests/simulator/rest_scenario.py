@@ -199,10 +199,10 @@ class Scenario:
         return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
     def _remember(self, collection: str, body: Json) -> None:
-        """Store the SIDs in a response by resource name, and some SIDs also by collection.
+        """Store the SIDs of the response's resources under the names of these resources.
 
-        The SID of a created resource, or of the first resource in a collection of `_LISTED`, is
-        also stored by collection.
+        The SID of a created resource, or of the first resource of a collection in `_LISTED`, is
+        also stored under the name of the collection.
         """
         listed = body.get(body.get("meta", {}).get("key"), [])
         for resource in [*reversed(listed), body]:

@@ -643,7 +643,7 @@ def test_configuration_has_a_maximum_size(monkeypatch):
     monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size - 1)
     (finding,) = check_document(Document("", definition))
     limit = f"the maximum is {size - 1}"
-    assert finding.message == f"the configuration has {size} bytes as JSON; {limit}"
+    assert finding.message == f"the configuration is {size} bytes long as JSON; {limit}"
     assert finding.source == "https://www.twilio.com/docs/taskrouter/limits"
 
 

@@ -81,7 +81,7 @@ def test_cross_origin_page_is_foreign(origin):
 
 
 @pytest.mark.parametrize("host", [None, "", "192.168.0.7", "api:80"])
-def test_same_origin_page_is_foreign_if_its_host_is_not_loopback(host):
+def test_matching_origin_is_foreign_if_the_host_is_not_loopback(host):
     assert is_foreign(host, f"http://{host}")
 
 

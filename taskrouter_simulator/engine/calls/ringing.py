@@ -1,4 +1,4 @@
-"""Rings phones; a person can answer before the configured time."""
+"""Rings simulated phones, until a person answers or declines or the time has passed."""
 
 from functools import partial
 
@@ -22,10 +22,10 @@ def ring(
     Args:
         engine: The engine.
         leg: The leg.
-        answer_delay: Seconds until the party answers; None for never.
+        answer_delay: Seconds until the party answers; None if the party never answers.
         seconds: Maximum ringing time.
         on_answer: Called when the party answers.
-        on_no_answer: Called if the party declines or does not answer in time; ends the leg.
+        on_no_answer: Called if the party declines or does not answer in time. It must end the leg.
     """
     status.report(engine, leg, "initiated", "initiated")
     status.report(engine, leg, "ringing")
