@@ -111,26 +111,26 @@ def describe(environ: Mapping[str, str]) -> Stack:
         if port := environ.get(name):
             check_port(name, port)
     # Make Python print every line immediately.
-    complete = {"PYTHONUNBUFFERED": "1"} | stage_config.environment(STAGE, environ)
-    complete |= _proxy_exceptions(environ)
-    resolved = dict(complete)
+    variables = {"PYTHONUNBUFFERED": "1"} | stage_config.environment(STAGE, environ)
+    variables |= _proxy_exceptions(environ)
+    resolved = dict(variables)
     settings = config.load(resolved)
     ports = {name: int(resolved[name]) for name in PORTS}
     if len(set(ports.values())) < len(ports):
         assignments = ", ".join(f"{name}={port}" for name, port in ports.items())
         raise StackError(f"These variables must set different ports: {assignments}.")
     api, emulator, simulator = (network.url(ports[name]) for name in PORTS)
-    complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
+    variables |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies, and use the app's Reservation timeout.
-    base_url = complete.get("SIMULATOR_CALLBACK_BASE_URL") or settings.public_base_url or api
-    complete["SIMULATOR_CALLBACK_BASE_URL"] = add_prefix(settings, base_url)
+    base_url = variables.get("SIMULATOR_CALLBACK_BASE_URL") or settings.public_base_url or api
+    variables["SIMULATOR_CALLBACK_BASE_URL"] = add_prefix(settings, base_url)
     hosts = network.allowed_hosts(settings.public_base_url, environ)
-    complete["SIMULATOR_ALLOWED_HOSTS"] = ",".join(sorted(hosts))
-    complete.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
+    variables["SIMULATOR_ALLOWED_HOSTS"] = ",".join(sorted(hosts))
+    variables.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
     tables = dynamodb.TableNames(settings.reservations_table, settings.state_table)
     has_tables = dynamodb.TablesProbe(emulator, tables)
     programs = _programs(has_tables, api, simulator)
-    return Stack(complete, settings, resolved, programs, api, emulator, simulator)
+    return Stack(variables, settings, resolved, programs, api, emulator, simulator)
 
 
 def add_prefix(settings: config.Settings, base_url: str) -> str:
@@ -167,12 +167,12 @@ def conflict_warning(stack: Stack, names: list[str], command: str) -> str:
         names: The variables.
         command: The command line of the user.
     """
-    without = " ".join(f"-u {name}" for name in names)
+    unset_options = " ".join(f"-u {name}" for name in names)
     return (
         f"Warning: these variables are set in the shell: {', '.join(names)}. Their values override "
         "the local stack's, so requests between the app, the simulator and the local DynamoDB will "
         "be refused or sent elsewhere. To run without these values:\n\n"
-        f"  {_assignments(stack, *PORTS)}env {without} {command}\n"
+        f"  {_assignments(stack, *PORTS)}env {unset_options} {command}\n"
     )
 
 

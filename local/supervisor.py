@@ -49,7 +49,7 @@ class Process:
     log: Path | None
 
     def output(self) -> str:
-        """Return the logged output so far."""
+        """Return the output logged so far; "" if the output is printed instead."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log else ""
 
     def kill(self) -> None:
@@ -202,7 +202,7 @@ def running(
         print_line: Prints the programs' output; None writes the output to log files instead.
 
     Raises:
-        StackError: A program did not start.
+        StackError: A program ended during startup or was not ready in time.
     """
     overrides = overrides or {}
     with tempfile.TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:

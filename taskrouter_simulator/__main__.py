@@ -88,11 +88,11 @@ def _settings(arguments: list[str]) -> Settings:
             default=from_environment(field.name, os.environ),
             help=help_text.replace("%", "%%"),
         )
-    chosen = vars(parser.parse_args(arguments))
+    values = vars(parser.parse_args(arguments))
     for name, similar in find_misspelled(os.environ).items():
         problem = f"{name} is not a setting; did you mean {similar}?"
         print(f"simulator: {problem}", file=sys.stderr)  # noqa: T201 - program output
-    return read(chosen)
+    return read(values)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

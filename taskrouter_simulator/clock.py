@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 _MIN_PURGE_SIZE = 1000
-_SLICE = 50
+_MAX_STEPS = 50
 """Maximum number of steps of a long action per iteration of the event loop."""
 
 
@@ -60,7 +60,7 @@ class Clock:
         self._loop: AbstractEventLoop | None = None
         self._wakeup: TimerHandle | None = None
         self._steps: Iterator[None] = iter(())
-        self._is_sliced = False
+        self._limits_steps = False
         self._is_paused = False
 
     def now(self) -> float:
@@ -93,7 +93,7 @@ class Clock:
         self._read, self._offset = self._original_read, 0.0
 
     def pending(self) -> list[Timer]:
-        """Return the timers in the order in which they run."""
+        """Return the timers that are not canceled, in the order in which they run."""
         return sorted(timer for timer in self._timers if not timer.canceled)
 
     def state(self) -> ClockState:
@@ -131,7 +131,7 @@ class Clock:
     def run_steps(self, steps: Iterator[None]) -> None:
         """Run the steps of a timer's long action.
 
-        The action pauses after every `_SLICE` steps if the event loop started the timer and the
+        The action pauses after every `_MAX_STEPS` steps if the event loop runs the timer and the
         clock is not frozen. The loop can then serve requests. Other timers wait until the
         action ends, which keeps timers in order.
         """
@@ -139,15 +139,15 @@ class Clock:
         self._continue()
 
     def _continue(self) -> None:
-        limit = _SLICE if self._is_sliced else None
+        limit = _MAX_STEPS if self._limits_steps else None
         self._is_paused = len(list(islice(self._steps, limit))) == limit
 
     def _wake(self) -> None:
-        self._is_sliced = not self._frozen
+        self._limits_steps = not self._frozen
         try:
             self.run_due()
         finally:
-            self._is_sliced = False
+            self._limits_steps = False
 
     def advance(self, seconds: float) -> None:
         """Move time forward, stopping at each due timer to run it."""
@@ -164,7 +164,7 @@ class Clock:
         self._schedule()
 
     def _schedule(self) -> None:
-        """Schedule a wake-up of the event loop for the next timer."""
+        """Make the event loop call `_wake` for the next timer, or at once for a paused action."""
         if self._loop is None:
             return
         if self._wakeup:

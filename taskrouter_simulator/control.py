@@ -30,7 +30,7 @@ from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.spelling import describe_unknown
 from taskrouter_simulator.web import AsciiJsonResponse, SnapshotError, has_token, is_local
 
-_MAX_ADVANCE = 10 * 365 * 86_400
+_MAX_ADVANCE_SECONDS = 10 * 365 * 86_400
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -62,8 +62,8 @@ async def _clock(simulator: Simulator, *, advance: Any = None) -> Any:
     """Advance the clock by the seconds in `advance`, and run the due timers in order."""
     if isinstance(advance, bool) or not isinstance(advance, int | float):
         raise ControlError('the body must be {"advance": seconds}')
-    if not 0 <= advance <= _MAX_ADVANCE:
-        raise ControlError(f"advance must be between 0 and {_MAX_ADVANCE} seconds")
+    if not 0 <= advance <= _MAX_ADVANCE_SECONDS:
+        raise ControlError(f"advance must be between 0 and {_MAX_ADVANCE_SECONDS} seconds")
     await simulator.advance(advance)
     return {"now": simulator.engine.now()}
 
@@ -94,8 +94,10 @@ async def _publish_event(
 ) -> Any:
     """Publish an event of any documented type about a Reservation or a Task."""
     if event_type not in tuple(events.TYPES):
-        similar = describe_unknown(str(event_type), sorted(events.TYPES))
-        raise ControlError(f"event_type must be an event type that Twilio documents, not {similar}")
+        description = describe_unknown(str(event_type), sorted(events.TYPES))
+        raise ControlError(
+            f"event_type must be an event type that Twilio documents, not {description}"
+        )
     engine = simulator.engine
     workspace, task, reservation = _find_task(engine, reservation_sid, task_sid)
     is_about_reservation = event_type.startswith("reservation.")
@@ -178,7 +180,7 @@ def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awa
     parameters = inspect.signature(handler).parameters.values()
     accepts_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     # `from` is a keyword in Python, so the argument is named `from_`.
-    arguments = {
+    argument_names = {
         parameter.name.rstrip("_"): parameter.name
         for parameter in parameters
         if parameter.kind is parameter.KEYWORD_ONLY
@@ -188,9 +190,9 @@ def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awa
         if not (is_local(request) or has_token(request, simulator.settings.control_token)):
             return AsciiJsonResponse({"message": NOT_LOCAL}, status_code=403)
         try:
-            values = await parse_values(request, None if accepts_all else arguments)
-            chosen = {arguments.get(name, name): value for name, value in values.items()}
-            content = await handler(simulator, **request.path_params, **chosen)
+            values = await parse_values(request, None if accepts_all else argument_names)
+            arguments = {argument_names.get(name, name): value for name, value in values.items()}
+            content = await handler(simulator, **request.path_params, **arguments)
             return AsciiJsonResponse(content)
         except ControlError as error:
             return AsciiJsonResponse({"message": str(error)}, status_code=error.status)

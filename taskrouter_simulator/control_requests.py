@@ -15,10 +15,11 @@ async def parse_values(request: Request, names: Collection[str] | None) -> dict[
 
     Args:
         request: The request.
-        names: The names that the request may contain; None for any names in the body.
+        names: The names that the request may contain; None if all names are allowed.
 
     Raises:
-        ControlError: A name is unknown or repeated, or the request has values in the wrong place.
+        ControlError: A name is unknown or repeated, the body is not a JSON object, or the request
+            has values in the wrong place.
     """
     pairs = request.query_params.multi_items()
     query, body = dict(pairs), await _json_object(request)

@@ -43,7 +43,7 @@ class UnusableResponse(Exception):
     """The app's response contains no usable instruction or TwiML.
 
     Args:
-        code: Code of the alert to raise.
+        code: Code of the alert to emit.
         message: Message of the alert.
     """
 
@@ -59,7 +59,8 @@ def parse_instruction(response: Response) -> dict[str, Any]:
     body.
 
     Raises:
-        UnusableResponse: No response with status 200 and a JSON object was received.
+        UnusableResponse: No response with status 200 was received, its content type is not
+            application/json, or its body is neither empty nor a JSON object.
     """
     if response.error or response.status != 200:  # noqa: PLR2004 - HTTP status
         raise UnusableResponse(HTTP_FAILURE, response.problem)

@@ -119,8 +119,8 @@ class DeliveryClient:
             headers["I-Twilio-Idempotency-Token"] = delivery.token
         deadline = time.monotonic() + overrides.total
         for attempt in range(1, overrides.retries + 2):
-            started, seconds = self._stopwatch(), max(0.0, deadline - time.monotonic())
-            response = await _send(delivery, url, headers, overrides, seconds)
+            started, remaining_seconds = self._stopwatch(), max(0.0, deadline - time.monotonic())
+            response = await _send(delivery, url, headers, overrides, remaining_seconds)
             self._record(
                 delivery.kind,
                 method=delivery.method,
@@ -145,7 +145,7 @@ async def _send(
     url: str,
     headers: Mapping[str, str],
     overrides: ConnectionOverrides,
-    seconds: float,
+    remaining_seconds: float,
 ) -> Response:
     """Send the request once; a "cut" fault skips the request or discards the response."""
     cut = delivery.fault.moment if delivery.fault and delivery.fault.kind == "cut" else ""
@@ -154,7 +154,7 @@ async def _send(
             error="connection cut before the request was sent (injected fault)", failure="ct"
         )
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(remaining_seconds):
             response = await _request(delivery, url, headers, overrides)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         return Response(error=f"no connection: {error}"[:300], failure="ct")
@@ -217,7 +217,7 @@ def parse_overrides(url: str) -> tuple[str, ConnectionOverrides]:
     bare, fragment = urldefrag(url)
     if not fragment:
         return bare, _DEFAULTS
-    values = {name: values[-1] for name, values in parse_qs(fragment).items()}
+    values = {name: texts[-1] for name, texts in parse_qs(fragment).items()}
     policy = frozenset(values.get("rp", "").split(",")) & {"4xx", "5xx", "ct", "rt", "all"}
     return bare, ConnectionOverrides(
         connect=_parse_in_range(values.get("ct"), 100, 10_000, _DEFAULTS.connect * 1000) / 1000,

@@ -82,7 +82,7 @@ class ReservationQueue:
             self.waiting[sid] = []
             start()
 
-    def done(self, sid: str) -> None:
+    def mark_done(self, sid: str) -> None:
         """Mark a Reservation's current callback as done, and start the waiting callbacks."""
         for start in self.waiting.pop(sid, []):
             start()
@@ -124,7 +124,8 @@ class Dispatcher:
             "status": asyncio.Semaphore(MAX_CONCURRENT),
         }
         if settings.seed:
-            # The order of responses must not depend on the speed of the app.
+            # Deliver one callback at a time, so that the order of responses does not depend on the
+            # speed of the app.
             self._slots, self._report_slots = asyncio.Semaphore(1), {}
 
     async def close(self) -> None:
@@ -154,7 +155,7 @@ class Dispatcher:
         """Wait until no callback is in progress."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
-            # Routing runs in the loop's next iteration and may emit more callbacks.
+            # Wait for the loop's next iteration, in which routing can emit more callbacks.
             await asyncio.sleep(0)
 
     def dispatch(self, engine: Engine, effect: Effect) -> None:
@@ -196,7 +197,7 @@ class Dispatcher:
         """Process the response to an assignment callback."""
         if code := _execute_instruction(engine, effect, effect.url, response):
             self._post_fallback(engine, effect, code)
-        self._queue.done(effect.reservation_sid)
+        self._queue.mark_done(effect.reservation_sid)
 
     def _post_fallback(self, engine: Engine, effect: AssignmentCallback, code: int) -> None:
         if not effect.fallback_url:
@@ -239,7 +240,7 @@ class Dispatcher:
     ) -> None:
         """Process the response to an event; a retry has the same idempotency token."""
         if effect.event.event_type == _RESERVATION_CREATED:
-            self._queue.done(effect.event.resource_sid)
+            self._queue.mark_done(effect.event.resource_sid)
         success = _NO_CONTENT if self._settings.event_callback_wants_204 else answers.SUCCESS
         if not response.error and response.status in success:
             return
@@ -314,13 +315,13 @@ def _execute_instruction(
     bad_json_fails = engine.settings.bad_json_uses_fallback
     details = {"url": url, "reservation_sid": effect.reservation_sid}
     try:
-        instruction = answers.parse_instruction(response)
+        content = answers.parse_instruction(response)
     except answers.UnusableResponse as error:
         is_warning = error.code == answers.NOT_JSON
         engine.alert(error.code, str(error), details, "warning" if is_warning else "error")
         return error.code if bad_json_fails or not is_warning else None
-    instructions.handle_response(engine, effect.workspace_sid, effect.reservation_sid, instruction)
-    is_missing = bool(instruction) and "instruction" not in instruction
+    instructions.handle_response(engine, effect.workspace_sid, effect.reservation_sid, content)
+    is_missing = bool(content) and "instruction" not in content
     return instructions.NO_INSTRUCTION if is_missing and bad_json_fails else None
 
 

@@ -44,7 +44,7 @@ _MAX_RESOURCES = {
     "workflows": 1_000,
     "workers": 15_000,
 }
-"""Default maximum number of resources by kind in a Workspace. Twilio may increase the limit."""
+"""Default maximum number of resources in a Workspace, by kind. Twilio may increase the limit."""
 _MAX_CAPACITY = 50
 """Default maximum capacity of a Worker on a TaskChannel. Twilio may increase the limit."""
 
@@ -78,9 +78,9 @@ def check(definition: WorkspaceDefinition) -> Findings:
     findings += _check_callbacks(definition)
     findings += _check_limits(definition)
     findings += workers.check_workers(engine, workspace, definition)
-    for number, workflow in enumerate(managed(definition.workflows, ())):
+    for index, workflow in enumerate(managed(definition.workflows, ())):
         if not isinstance(workflow.configuration, Unmanaged):
-            path: Path = ("workflows", number, *ROUTING)
+            path: Path = ("workflows", index, *ROUTING)
             findings += check_routing(workflow.configuration, path)
     return findings
 
@@ -89,27 +89,27 @@ def _check_callbacks(definition: WorkspaceDefinition) -> Iterator[Finding]:
     if definition.event_callback_url is None and managed(definition.events_filter, None):
         message = "events_filter has no effect, because event_callback_url is null"
         yield Finding(("events_filter",), message, EVENTS, Severity.WARNING)
-    for number, workflow in enumerate(managed(definition.workflows, ())):
+    for index, workflow in enumerate(managed(definition.workflows, ())):
         fallback = managed(workflow.fallback_assignment_callback_url, None)
         if fallback and not managed(workflow.assignment_callback_url, None):
             key = "fallback_assignment_callback_url"
             is_null = workflow.assignment_callback_url is None
             effect, state = ("has", "null") if is_null else ("may have", "absent")
             message = f"{key} {effect} no effect, because assignment_callback_url is {state}"
-            yield Finding(("workflows", number, key), message, CALLBACKS, Severity.WARNING)
+            yield Finding(("workflows", index, key), message, CALLBACKS, Severity.WARNING)
 
 
 def _check_limits(definition: WorkspaceDefinition) -> Iterator[Finding]:
     hint = "by default; Twilio may increase the limit"
     for key, maximum in _MAX_RESOURCES.items():
-        number = len(managed(getattr(definition, key), ()))
-        if number > maximum:
-            message = f"{key} has {number:,} items, but TaskRouter allows {maximum:,} {hint}"
+        count = len(managed(getattr(definition, key), ()))
+        if count > maximum:
+            message = f"{key} has {count:,} items, but TaskRouter allows {maximum:,} {hint}"
             yield Finding((key,), message, RESOURCES, Severity.WARNING)
-    for number, worker in enumerate(managed(definition.workers, ())):
+    for index, worker in enumerate(managed(definition.workers, ())):
         for name, capacity in managed(worker.capacity, {}).items():
             if capacity > _MAX_CAPACITY:
-                path = ("workers", number, "capacity", name)
+                path = ("workers", index, "capacity", name)
                 message = f"{name} is {capacity:,}, but TaskRouter allows {_MAX_CAPACITY} {hint}"
                 yield Finding(path, message, RESOURCES, Severity.WARNING)
 

@@ -26,12 +26,11 @@ def check_routing(routing: Routing, path: Path) -> Iterator[Finding]:
         path: Path of the configuration in the document.
     """
     obstacles = [
-        _find_obstacle(item, routing.filters[:number])
-        for number, item in enumerate(routing.filters)
+        _find_obstacle(item, routing.filters[:index]) for index, item in enumerate(routing.filters)
     ]
-    for number, item in enumerate(routing.filters):
-        filter_path = (*path, "filters", number)
-        if obstacle := obstacles[number]:
+    for index, item in enumerate(routing.filters):
+        filter_path = (*path, "filters", index)
+        if obstacle := obstacles[index]:
             yield _warn(filter_path, f"no Task reaches this filter, because {obstacle}")
         yield from _check_targets(item.targets, (*filter_path, "targets"))
     if routing.filters and routing.default_filter is None and all(obstacles):
@@ -45,17 +44,17 @@ def _warn(path: Path, message: str, source: str = WORKFLOWS) -> Finding:
 
 
 def _find_obstacle(item: Filter, preceding: Sequence[Filter]) -> str | None:
-    """Return why no Task reaches a filter; None if Tasks may reach it."""
+    """Return the reason that no Task reaches a filter, or None if none is found."""
     if _is_constant(item.expression, value=False):
         return "its expression is always false"
-    for number, other in enumerate(preceding):
-        is_always = _is_constant(other.expression, value=True)
-        is_same = normalize(other.expression or ALWAYS) == normalize(item.expression or ALWAYS)
-        if (is_always or is_same) and other.targets and not _can_leave(other.targets[-1]):
-            name = other.filter_friendly_name or f"number {number + 1}"
-            matches = "all Tasks" if is_always else "the same Tasks"
+    for index, other in enumerate(preceding):
+        matches_all = _is_constant(other.expression, value=True)
+        matches_same = normalize(other.expression or ALWAYS) == normalize(item.expression or ALWAYS)
+        if (matches_all or matches_same) and other.targets and not _has_exit(other.targets[-1]):
+            name = other.filter_friendly_name or f"number {index + 1}"
+            tasks = "all Tasks" if matches_all else "the same Tasks"
             return (
-                f"filter {name} matches {matches}, and its last target has neither timeout nor"
+                f"filter {name} matches {tasks}, and its last target has neither timeout nor"
                 " skip_if"
             )
     return None
@@ -65,40 +64,40 @@ def _is_constant(expression: str | None, *, value: bool) -> bool:
     return constant(expression or ALWAYS) is value
 
 
-def _can_leave(target: Target) -> bool:
-    """Return whether a Task may leave a target without being offered to a Worker."""
+def _has_exit(target: Target) -> bool:
+    """Return whether a Task can leave a target without being offered to a Worker."""
     return target.timeout is not None or target.skip_if is not None
 
 
 def _check_targets(targets: Sequence[Target], path: Path) -> Iterator[Finding]:
     age = 0
-    for number, target in enumerate(targets):
-        if number and not _can_leave(targets[number - 1]):
+    for index, target in enumerate(targets):
+        if index and not _has_exit(targets[index - 1]):
             message = (
                 "Tasks that wait for a free Worker never reach this target, because the preceding"
                 " target has neither timeout nor skip_if"
             )
-            yield _warn((*path, number), message)
+            yield _warn((*path, index), message)
         if age >= TASK_LIFETIME:
             message = (
                 f"Tasks would reach this target after {age:,} seconds, but they are canceled after"
                 f" {TASK_LIFETIME:,} seconds unless they are created with a longer Timeout"
             )
-            yield _warn((*path, number), message, LIMITS)
+            yield _warn((*path, index), message, LIMITS)
         age += target.timeout or 0
 
 
 def _check_default(routing: Routing, path: Path) -> Iterator[Finding]:
     """Yield findings about the default filter."""
-    always = [item for item in routing.filters if _is_constant(item.expression, value=True)]
+    catch_alls = [item for item in routing.filters if _is_constant(item.expression, value=True)]
     unskippable = [
-        item for item in always if any(target.skip_if is None for target in item.targets)
+        item for item in catch_alls if any(target.skip_if is None for target in item.targets)
     ]
     default = routing.default_filter
     if default and unskippable:
         message = "no Task reaches the default filter, because another filter matches all Tasks"
         yield _warn((*path, "default_filter"), message)
-    if routing.omits_default_filter and routing.filters and not always:
+    if routing.omits_default_filter and routing.filters and not catch_alls:
         message = (
             "there is no default_filter, so Tasks that match no filter are canceled; write"
             " default_filter: null if that is intended"

@@ -24,7 +24,8 @@ from taskrouter_simulator.engine.model import Worker, Workspace, parse_attribute
 
 QUEUES = "https://www.twilio.com/docs/taskrouter/api/task-queue"
 _ACTIVITY_NAMES = {"activity_sid", "activity_name"}
-_TASK_NAMES = {"task", "taskrouter", "workers"}
+_OTHER_NAMESPACES = {"task", "taskrouter", "workers"}
+"""Namespaces of values that do not belong to the Worker."""
 
 
 def check_workers(
@@ -37,14 +38,14 @@ def check_workers(
         workspace: The Workspace that was built from the definition.
         definition: The definition.
     """
-    for number, item in enumerate(managed(definition.workers, ())):
-        yield from _check_names(managed(item.attributes, {}), ("workers", number, "attributes"))
+    for index, item in enumerate(managed(definition.workers, ())):
+        yield from _check_names(managed(item.attributes, {}), ("workers", index, "attributes"))
     is_declared = not isinstance(definition.workers, Unmanaged)
     declared = list(workspace.workers.values()) if is_declared else []
     checker = _Checker(engine, workspace)
     members: dict[str | None, list[Worker]] = {}
-    for number, queue in enumerate(managed(definition.task_queues, ())):
-        path: Path = ("task_queues", number, "target_workers")
+    for index, queue in enumerate(managed(definition.task_queues, ())):
+        path: Path = ("task_queues", index, "target_workers")
         text = _with_sids(managed(queue.target_workers, ALWAYS))
         if not text.strip():
             message = "an empty expression matches no Worker, so Tasks wait in this TaskQueue"
@@ -60,12 +61,12 @@ def check_workers(
 
 def _walk_targets(definition: WorkspaceDefinition) -> Iterator[tuple[Path, Target, str | None]]:
     """Yield the targets of all Workflows, with their paths and the names of their TaskQueues."""
-    for number, workflow in enumerate(managed(definition.workflows, ())):
+    for index, workflow in enumerate(managed(definition.workflows, ())):
         routing = managed(workflow.configuration, Routing())
         queue_name = None
         for steps, target in walk_targets(routing):
             queue_name = target.queue or queue_name
-            yield ("workflows", number, *ROUTING, *steps), target, queue_name
+            yield ("workflows", index, *ROUTING, *steps), target, queue_name
 
 
 def _with_sids(text: str) -> str:
@@ -75,7 +76,7 @@ def _with_sids(text: str) -> str:
 class _Checker:
     """Applies expressions to Workers.
 
-    An expression that is empty or invalid selects no Worker and has no findings here.
+    An expression that is empty or invalid selects no Worker and produces no findings.
     """
 
     def __init__(self, engine: Engine, workspace: Workspace) -> None:
@@ -103,7 +104,7 @@ class _Checker:
         if not _comparisons(text):
             return []
         found = list(references(text))
-        if any(keys[0] in _TASK_NAMES or keys[:2] == ("worker", "channel") for keys in found):
+        if any(keys[0] in _OTHER_NAMESPACES or keys[:2] == ("worker", "channel") for keys in found):
             return candidates
         predicate = self._engine.compile(text)
         depends_on_activity = any(_ACTIVITY_NAMES.intersection(map(str, keys)) for keys in found)
@@ -129,8 +130,8 @@ def _comparisons(text: str) -> list[Comparison]:
 def _find_wrong_type(
     candidates: Sequence[Worker], keys: Keys, comparison: Comparison, *, needs_list: bool
 ) -> str | None:
-    """Describe an attribute whose type makes a comparison false; None if there is none."""
-    if len(keys) > 1 and keys[0] in _TASK_NAMES:
+    """Describe an attribute whose type makes a comparison false, or return None."""
+    if len(keys) > 1 and keys[0] in _OTHER_NAMESPACES:
         return None
     names = keys[1:] if keys[0] == "worker" else keys
     for worker in candidates:
@@ -139,11 +140,11 @@ def _find_wrong_type(
             continue
         attribute = path_text(names)
         if needs_list:
-            kind = "is not a list, so the comparison is false"
+            problem = "is not a list, so the comparison is false"
         else:
-            kind = "is a list, so the comparison is false; use HAS"
-        owner = f"the {attribute} attribute of Worker {worker.friendly_name}"
-        return f"{comparison.operator}: {owner} {kind}"
+            problem = "is a list, so the comparison is false; use HAS"
+        subject = f"the {attribute} attribute of Worker {worker.friendly_name}"
+        return f"{comparison.operator}: {subject} {problem}"
     return None
 
 

@@ -210,10 +210,10 @@ def _read_filter(item: dict[str, Any], directory: Directory) -> Filter:
 
 def _read_target(item: dict[str, Any], directory: Directory) -> Target:
     queue = _text(item.get("queue"), "queue")
-    known = directory.find(queue or "")
+    resource = directory.find(queue or "")
     texts = {key: _text(item.get(key), key) for key in EXPRESSION_FIELDS}
     return Target(
-        queue=known[1] if known else queue,
+        queue=resource[1] if resource else queue,
         priority=_integer(item.get("priority"), "priority"),
         timeout=_integer(item.get("timeout"), "timeout"),
         **{key: replace_sids(text, directory) if text else None for key, text in texts.items()},

@@ -186,7 +186,7 @@ def parse(content: bytes, name: str) -> Document:
     if text.lstrip()[:1] == "{":
         try:
             value = json.loads(
-                text, object_pairs_hook=_unique_pairs, parse_constant=_reject_constant
+                text, object_pairs_hook=_require_unique_keys, parse_constant=_reject_constant
             )
         except (ValueError, RecursionError):
             pass  # the text is parsed as YAML below, which finds the position of the mistake
@@ -203,7 +203,7 @@ def parse(content: bytes, name: str) -> Document:
 
 
 def _locate_json(name: str, text: str) -> Mapping[Path, Position]:
-    """Return the positions of values in JSON; no positions if the JSON is not valid YAML.
+    """Return the positions of values in JSON, or no positions if the JSON is not valid YAML.
 
     For example, a key can be too long for YAML.
     """
@@ -219,7 +219,7 @@ def _error(name: str, position: Position | None, message: str) -> DefinitionErro
     return DefinitionError(document, [Finding((), message)])
 
 
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ValueError("duplicate key")

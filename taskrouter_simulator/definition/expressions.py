@@ -41,7 +41,7 @@ class Comparison:
     has_null: bool
 
     def references(self) -> Iterator[tuple[Keys, bool]]:
-        """Yield each reference, and whether its value must (True) or must not (False) be a list."""
+        """Yield the references whose values must (True) or must not (False) be lists."""
         if self.operator in {"HAS", "IN", "NOT IN"}:
             sequence = self.left if self.operator == "HAS" else self.right
             if sequence:
@@ -73,7 +73,7 @@ def constant(text: str) -> bool | None:
 
 
 def find_hyphenated_name(text: str) -> str | None:
-    """Return a hyphenated name that is not in a string; TaskRouter rejects such names."""
+    """Return the first hyphenated name outside strings, which TaskRouter rejects, or None."""
     found = re.search(r"[A-Za-z_$][\w$]*(-[\w$]+)+", _STRING.sub(" ", text), re.ASCII)
     return found.group() if found else None
 
@@ -136,9 +136,10 @@ def _format(tree: Tree[Token] | Token) -> str:
         word = "OR" if tree.data == "disjunction" else "AND"
         return f" {word} ".join(f"({_format(part)})" for part in _flatten(tree))
     if tree.data == "comparison":
-        left, operator, right = tree.children
-        sign = {"=": "=="}.get(_operator(operator), _operator(operator))
-        return f"{_format(left)} {sign} {_format(right)}"
+        left, operator_tree, right = tree.children
+        operator = _operator(operator_tree)
+        operator = "==" if operator == "=" else operator
+        return f"{_format(left)} {operator} {_format(right)}"
     if tree.data == "array":
         return f"[{', '.join(_format(item) for item in tree.children)}]"
     if keys := _reference(tree):

@@ -36,7 +36,7 @@ class FieldType(Protocol):
     """The type of a field."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return a value as it is stored in the definition; UNMANAGED if it cannot be used.
+        """Return a value as it is stored in the definition, or UNMANAGED if it cannot be used.
 
         Args:
             value: The value in the document.
@@ -65,11 +65,11 @@ def _read_text(value: Any, path: Path, findings: Findings) -> str | Unmanaged:
         return _reject(findings, path, "a string in quotes" if is_scalar else "a string", value)
     if any("\ud800" <= character <= "\udfff" for character in value):
         return _report(findings, path, f"{name_of(path)} contains an incomplete Unicode character")
-    _reject_sid(value, path, findings)
+    _report_sid(value, path, findings)
     return value
 
 
-def _reject_sid(text: str, path: Path, findings: Findings) -> None:
+def _report_sid(text: str, path: Path, findings: Findings) -> None:
     if found := _SID.search(text):
         message = f"{name_of(path)} contains {found.group()}; use the name instead"
         findings.append(Finding(path, message, sid=found.group()))
@@ -147,8 +147,8 @@ class Integer:
         """Return the number."""
         is_integer = isinstance(value, int) and not isinstance(value, bool)
         if not is_integer or not self.minimum <= value <= self.maximum:
-            limits = f"a whole number from {self.minimum} to {self.maximum}"
-            return _reject(findings, path, limits, value)
+            requirement = f"a whole number from {self.minimum} to {self.maximum}"
+            return _reject(findings, path, requirement, value)
         return value
 
     def schema(self) -> Schema:
@@ -219,8 +219,8 @@ class EventTypes:
             if not isinstance(name, str):
                 _reject(findings, item_path, "an event type", name)
             elif name not in events.TYPES:
-                known = describe_unknown(name, sorted(events.TYPES))
-                findings.append(Finding(item_path, f"unknown type {known}", EVENTS))
+                description = describe_unknown(name, sorted(events.TYPES))
+                findings.append(Finding(item_path, f"unknown type {description}", EVENTS))
         return frozenset(name for name in value if isinstance(name, str))
 
     def schema(self) -> Schema:
@@ -240,9 +240,9 @@ class Attributes:
             return _reject(findings, path, "a mapping", value)
         for subpath, part in walk(value, path):
             if isinstance(part, dict | list) and len(subpath) - len(path) >= _MAX_DEPTH:
-                nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
-                return _report(findings, path, nested)
-            _reject_sid(f"{subpath[-1]} {part if isinstance(part, str) else ''}", subpath, findings)
+                problem = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
+                return _report(findings, path, problem)
+            _report_sid(f"{subpath[-1]} {part if isinstance(part, str) else ''}", subpath, findings)
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except ValueError:
@@ -309,12 +309,12 @@ class ListOf:
         """Return the values as a tuple."""
         if not isinstance(value, list):
             return _reject(findings, path, "a list", value)
-        before = len(findings)
+        findings_before = len(findings)
         if self.key:
             self._require_unique_names(value, path, findings)
-        is_unique = len(findings) == before
+        has_unique_names = len(findings) == findings_before
         items = [self.type.read(item, (*path, index), findings) for index, item in enumerate(value)]
-        return tuple(items) if is_unique and UNMANAGED not in items else UNMANAGED
+        return tuple(items) if has_unique_names and UNMANAGED not in items else UNMANAGED
 
     def _require_unique_names(self, items: list[Any], path: Path, findings: Findings) -> None:
         """Report duplicate names, and previous names that are still in use."""
@@ -373,8 +373,8 @@ class Object:
         values = {}
         for key, item in value.items():
             if key not in self.fields:
-                known = describe_unknown(key, self.fields)
-                _report(findings, (*path, key), f"{self.title} has no key {known}")
+                description = describe_unknown(key, self.fields)
+                _report(findings, (*path, key), f"{self.title} has no key {description}")
             else:
                 values[key] = self.fields[key].type.read(item, (*path, key), findings)
         for key, item in self.fields.items():

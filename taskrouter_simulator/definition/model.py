@@ -79,7 +79,7 @@ class Target:
         expression: Selects Workers from the TaskQueue; None for all.
         priority: New priority of the Task; None to keep its priority.
         timeout: Seconds until the Task moves on; None for no limit.
-        skip_if: Condition for moving on immediately if no Worker is free; None for never.
+        skip_if: Condition for moving on immediately if no Worker is free; None to wait.
         order_by: Attributes by which Workers are sorted; None to sort only by waiting time.
         known_worker_sid: Reference to the Task attribute that contains a Worker's SID.
         known_worker_friendly_name: Reference to the Task attribute that contains a Worker's name.
@@ -175,8 +175,8 @@ class WorkspaceDefinition:
 
 def walk_targets(routing: Routing) -> Iterator[tuple[Path, Target]]:
     """Yield the targets of all filters and the default filter, with their paths in the routing."""
-    for number, item in enumerate(routing.filters):
-        for position, target in enumerate(item.targets):
-            yield ("filters", number, "targets", position), target
+    for filter_index, item in enumerate(routing.filters):
+        for target_index, target in enumerate(item.targets):
+            yield ("filters", filter_index, "targets", target_index), target
     if routing.default_filter:
         yield ("default_filter",), routing.default_filter

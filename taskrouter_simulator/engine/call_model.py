@@ -84,8 +84,8 @@ class Call(Resource):
         requests_without_pause: Number of documents requested since the latest `<Pause>` or
             `<Gather>` timeout.
         is_fetching: Whether the latest request is still in progress.
-        queued: Position in a queue; None if the call is not queued.
-        partner_sid: SID of the call at the other end; None for none and in a conference.
+        queued: Entry in a queue; None if the call is not queued.
+        partner_sid: SID of the call at the other end; None if there is none or in a conference.
         conference_sid: SID of the conference that the call is in; "" for none.
         connected_by: Name of the instruction or verb that connected the call with a Worker or a
             caller; "" if the call has not been connected.

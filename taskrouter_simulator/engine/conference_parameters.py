@@ -75,7 +75,7 @@ class ConferenceOptions:
 
 
 def read_conference(parameters: Parameters, max_seconds: int) -> ConferenceOptions:
-    """Validate the optional parameters of a `conference` instruction.
+    """Validate the optional parameters of a `conference` instruction, and return its options.
 
     Args:
         parameters: Parameters of the instruction.
@@ -115,7 +115,7 @@ def read_conference(parameters: Parameters, max_seconds: int) -> ConferenceOptio
 def _subscription(
     parameters: Parameters, name: str, events: frozenset[str]
 ) -> StatusSubscription | None:
-    """Return the subscription from validated parameters; None if there is no URL."""
+    """Return the subscription from validated parameters, or None if there is no URL."""
     url = parameters.get(name)
     method = parameters.get(f"{name}_method") or "POST"
     return StatusSubscription(url, method, events) if url else None

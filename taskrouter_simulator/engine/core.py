@@ -154,7 +154,7 @@ class Engine:
 
         Args:
             prefix: Two-letter prefix of the SID, such as "WT".
-            sid: A fixed SID; None for a random one.
+            sid: A fixed SID; None for a new SID.
         """
         now, sequence = self.now(), self.resources_created
         self.resources_created += 1

@@ -93,7 +93,10 @@ def publish(
 
 
 def _record(engine: Engine, workspace: Workspace, event: Event) -> None:
-    """Store an event, drop the oldest event if there are too many, and call `on_event`."""
+    """Store an event, emit its callback if the Workspace subscribes to it, and call `on_event`.
+
+    If there are too many events, the oldest event is dropped.
+    """
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
         workspace.events.popitem(last=False)

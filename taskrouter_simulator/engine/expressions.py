@@ -116,18 +116,18 @@ class Comparisons:
     nulls_are_values: bool = False
     mixed_types: str = "unequal"
 
-    def find(self, name: str, *, null_literal: bool = False) -> Comparison:
+    def find(self, name: str, *, has_null: bool = False) -> Comparison:
         """Return the comparison function for an operator.
 
         Args:
             name: The operator in upper case.
-            null_literal: Whether an operand is the literal `null`.
+            has_null: Whether an operand is the literal `null`.
         """
-        nulls = null_literal or self.nulls_are_values
+        nulls_are_values = has_null or self.nulls_are_values
         return {
-            "=": lambda left, right: self._equal(left, right, nulls=nulls),
-            "==": lambda left, right: self._equal(left, right, nulls=nulls),
-            "!=": lambda left, right: self._unequal(left, right, nulls=nulls),
+            "=": lambda left, right: self._equal(left, right, nulls_are_values=nulls_are_values),
+            "==": lambda left, right: self._equal(left, right, nulls_are_values=nulls_are_values),
+            "!=": lambda left, right: self._unequal(left, right, nulls_are_values=nulls_are_values),
             ">": lambda left, right: self._ordered(operator.gt, left, right),
             ">=": lambda left, right: self._ordered(operator.ge, left, right),
             "<": lambda left, right: self._ordered(operator.lt, left, right),
@@ -138,15 +138,15 @@ class Comparisons:
             "NOT IN": self._not_in,
         }[name]
 
-    def _equal(self, left: Any, right: Any, *, nulls: bool) -> bool:
+    def _equal(self, left: Any, right: Any, *, nulls_are_values: bool) -> bool:
         if left is None or right is None:
-            return nulls and left is right
+            return nulls_are_values and left is right
         pair = self._comparable(left, right)
         return pair is not None and bool(pair[0] == pair[1])
 
-    def _unequal(self, left: Any, right: Any, *, nulls: bool) -> bool:
+    def _unequal(self, left: Any, right: Any, *, nulls_are_values: bool) -> bool:
         if left is None or right is None:
-            return nulls and left is not right
+            return nulls_are_values and left is not right
         if pair := self._comparable(left, right):
             return bool(pair[0] != pair[1])
         return _is_scalar(left) and _is_scalar(right) and self.mixed_types != "false"
@@ -163,9 +163,9 @@ class Comparisons:
         return isinstance(left, str) and isinstance(right, str) and right in left
 
     def _has(self, left: Any, right: Any) -> bool:
-        nulls = self.nulls_are_values
+        nulls_are_values = self.nulls_are_values
         return isinstance(left, list) and any(
-            self._equal(item, right, nulls=nulls) for item in left
+            self._equal(item, right, nulls_are_values=nulls_are_values) for item in left
         )
 
     def _not_in(self, left: Any, right: Any) -> bool:
@@ -252,7 +252,7 @@ class _Compiler(Transformer[Token, Any]):
         return lambda context: all(predicate(context) for predicate in predicates)
 
     def comparison(self, left: Value, name: str, right: Value) -> Predicate:
-        compare = self._comparisons.find(name, null_literal=_null in {left, right})
+        compare = self._comparisons.find(name, has_null=_null in {left, right})
         return lambda context: compare(left(context), right(context))
 
     def operator(self, token: Token) -> str:

@@ -103,7 +103,7 @@ class RecordedWorker(Protocol):
 
 @dataclass(eq=False)
 class History:
-    """The facts of the last 30 days, oldest first."""
+    """The facts and stays of the last 30 days, oldest first."""
 
     facts: deque[Fact] = field(default_factory=deque)
     stays: deque[Stay] = field(default_factory=deque)

@@ -64,9 +64,11 @@ def split_by_state(expression: str) -> tuple[Conditions, Conditions]:
     parts = []
     for depends_on_state in (False, True):
         part = [
-            (text, keys) for text, keys in found if any(map(_is_state, keys)) is depends_on_state
+            (text, references)
+            for text, references in found
+            if any(map(_is_state, references)) is depends_on_state
         ]
-        all_keys = [key for _, keys in part for key in keys]
+        all_keys = [keys for _, references in part for keys in references]
         task_keys = [keys for keys in all_keys if keys[0] not in {"worker", "taskrouter"}]
         parts.append(
             Conditions(
@@ -131,7 +133,7 @@ class WorkerIndex:
     Args:
         engine: The engine.
         workspace: The Workspace.
-        on_change: Called with a requirement whose free Workers have changed.
+        on_change: Called with a requirement of waiting Tasks whose free Workers have changed.
     """
 
     def __init__(
@@ -308,14 +310,14 @@ class WorkerIndex:
             group.position = position
 
     def _change_free(
-        self, requirement: Requirement, before: FreeWorker | None, after: FreeWorker | None
+        self, requirement: Requirement, previous: FreeWorker | None, current: FreeWorker | None
     ) -> None:
         """Replace a Worker's position among the free Workers of a requirement."""
-        if before:
-            del requirement.free[bisect_left(requirement.free, before)]
-        if after:
-            insort(requirement.free, after)
-        if requirement.count and (before or after):
+        if previous:
+            del requirement.free[bisect_left(requirement.free, previous)]
+        if current:
+            insort(requirement.free, current)
+        if requirement.count and (previous or current):
             self._on_change(requirement)
 
 

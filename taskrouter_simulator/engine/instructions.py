@@ -204,8 +204,8 @@ def _dequeue(context: InstructionContext) -> None:
     )
     check_choice(parameters, "record", _RECORD, 40133)
     is_sip = to.lower().startswith(("sip:", "sips:"))
-    maximum = _MAX_SIP_SECONDS if is_sip else _MAX_SECONDS
-    seconds = read_integer(parameters, "timeout", 1, maximum, 40133)
+    max_seconds = _MAX_SIP_SECONDS if is_sip else _MAX_SECONDS
+    seconds = read_integer(parameters, "timeout", 1, max_seconds, 40133)
     check_url(parameters, "status_callback_url", 40157)
     events = read_events(parameters, "status_callback_events", 40134)
     call = context.call_worker(to, caller_id, 40133, context.subscription(events, "GET"))

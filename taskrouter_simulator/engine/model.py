@@ -72,7 +72,7 @@ class Target:
         expression: Selects Workers from the TaskQueue; None for all.
         priority: New priority of the Task; None to keep its priority.
         timeout: Seconds until the Task moves on; None for no limit.
-        skip_if: Condition for moving on immediately if no Worker is free; None for never.
+        skip_if: Condition for moving on immediately if no Worker is free; None to wait.
         order_by: Attributes by which Workers are sorted.
         known_worker_sid: Reference to the Task attribute that contains a Worker's SID.
         known_worker_friendly_name: Reference to the Task attribute that contains a Worker's name.
@@ -90,7 +90,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Filter:
-    """A Workflow filter: Tasks that match `expression` try `targets` in order."""
+    """A Workflow filter: Tasks that match `expression` go through `targets` in order."""
 
     name: str | None
     expression: str
@@ -128,7 +128,7 @@ class Step:
         filter_index: The filter's position in the configuration.
         target_index: The target's position in the filter.
         preceding_timeout: Total timeout of the preceding matching filters, in seconds.
-        expires_at_age: Task age in seconds at which the step times out; infinity for never.
+        expires_at_age: Task age in seconds at which the step times out; infinity for no timeout.
     """
 
     configuration: Configuration

@@ -146,7 +146,7 @@ def _require_spelling(keys: Keys, scope: Scope, workspace: Workspace) -> None:
 
 
 def _find_namespace(keys: Keys, scope: Scope, workspace: Workspace) -> Keys | None:
-    """Return the reference with its namespace spelled correctly, or None if it may be an attribute.
+    """Return the reference with its namespace spelled correctly, or None if it is not misspelled.
 
     A namespace in the wrong case is a misspelling. Any other similar name is a misspelling only if
     it is followed by a name that TaskRouter supplies.
@@ -165,7 +165,7 @@ def _find_namespace(keys: Keys, scope: Scope, workspace: Workspace) -> Keys | No
 
 
 def _find_worker_name(keys: Keys, workspace: Workspace) -> Keys | None:
-    """Return the correct spelling of `worker.NAME…`, or None if it may be an attribute.
+    """Return the correct spelling of `worker.NAME…`, or None if it is not misspelled.
 
     If a Worker has the attribute, the reference is not a misspelling.
     """

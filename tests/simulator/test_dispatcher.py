@@ -86,10 +86,10 @@ def test_only_ordered_queue_holds_callbacks_until_first_callback_of_reservation_
     for sid, name in (("WR1", "a"), ("WR1", "b"), ("WR2", "c"), ("WR1", "d")):
         queue.enqueue(sid, lambda name=name: started.append(name))
     assert started == (["a", "c"] if ordered else ["a", "b", "c", "d"])
-    queue.done("WR1")
+    queue.mark_done("WR1")
     assert started == (["a", "c", "b", "d"] if ordered else ["a", "b", "c", "d"])
-    queue.done("WR9")
+    queue.mark_done("WR9")
     queue.enqueue("WR2", lambda: started.append("e"))
     queue.clear()
-    queue.done("WR2")
+    queue.mark_done("WR2")
     assert ("e" in started) is not ordered

@@ -134,7 +134,8 @@ def update_calls(engine: Engine, reservation: Reservation) -> None:
         if leg.reservation_sid != reservation.sid or not leg.connected_by or leg.has_ended:
             continue
         if _is_transferred(engine, leg):
-            # A Worker who left now could end the conference and close the Task during this change.
+            # Let the Worker leave after this change, because leaving now could end the conference
+            # and close the Task during the change.
             engine.set_timer("ring", leg.sid, engine.now(), partial(_leave_call, engine, leg))
         elif not leg.caller_sid:
             execution.end(engine, leg, "the caller is assumed to have hung up")

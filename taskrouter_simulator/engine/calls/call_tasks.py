@@ -105,7 +105,7 @@ def _workspace_of(engine: Engine, workflow_sid: str) -> Workspace:
 def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
     """Return the merged attributes as JSON text.
 
-    Attributes in *text* override the call's attributes.
+    Attributes in `text` override the call's attributes.
     """
     try:
         document_attributes = dict(**json.loads(text or "{}"))
@@ -284,8 +284,8 @@ def _finish_reservation_of(engine: Engine, leg: Call) -> None:
         return
     workspace, reservation = found
     settings = engine.settings
-    is_conference = leg.connected_by == CONFERENCE and workspace.multi_task_enabled
-    status = settings.ended_conference if is_conference else settings.ended_call
+    uses_conference_setting = leg.connected_by == CONFERENCE and workspace.multi_task_enabled
+    status = settings.ended_conference if uses_conference_setting else settings.ended_call
     _finish_reservation(engine, workspace, reservation, status)
 
 
@@ -299,7 +299,7 @@ def _finish_reservation(
         case "wrapping":
             assignments.wrap_reservation(engine, workspace, reservation)
     activity_sid = reservation.post_work_activity_sid
-    # Completing the Task must not change the Activity a second time.
+    # Clear the SID, so that completing the Task does not change the Activity a second time.
     reservation.post_work_activity_sid = None
     if activity_sid in workspace.activities:
         worker = workspace.workers[reservation.worker_sid]

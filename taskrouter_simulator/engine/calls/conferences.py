@@ -59,8 +59,8 @@ def join(engine: Engine, conference: Conference, participant: Participant) -> No
         call.status = "in-progress"
     _notify(engine, conference, "participant-join", participant)
     members = conference.participants.values()
-    can_start = any(member.start_conference_on_enter for member in members)
-    if not conference.has_started and len(members) >= _MIN_PARTICIPANTS and can_start:
+    has_starter = any(member.start_conference_on_enter for member in members)
+    if not conference.has_started and len(members) >= _MIN_PARTICIPANTS and has_starter:
         conference.has_started = True
         _notify(engine, conference, "conference-start")
 

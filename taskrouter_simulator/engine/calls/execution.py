@@ -70,8 +70,8 @@ def receive_document(engine: Engine, call_sid: str, request: int, body: bytes) -
         fail(engine, call, NOT_TWIML, str(error))
         return
     call.status = "in-progress"
-    shown = body[:_MAX_LOGGED_LENGTH].decode("utf-8", errors="replace")
-    engine.record_step(call, "document", url=call.url, twiml=shown)
+    excerpt = body[:_MAX_LOGGED_LENGTH].decode("utf-8", errors="replace")
+    engine.record_step(call, "document", url=call.url, twiml=excerpt)
     call.verbs = list(verbs)
     run(engine, call)
 
@@ -115,7 +115,7 @@ def add(engine: Engine, call: Call) -> None:
 
 
 def answer_delay(engine: Engine, caller: Call) -> float | None:
-    """Return the seconds until a phone that rings for a caller is answered; None for never."""
+    """Return the seconds until a phone ringing for a caller is answered, or None for no answer."""
     return engine.settings.answer_seconds if caller.worker_answers else None
 
 
@@ -216,6 +216,7 @@ def leave_queue(engine: Engine, call: Call, result: str) -> None:
 
 
 def _request_action(engine: Engine, call: Call, result: str) -> bool:
+    """Remove a call from its queue; return whether the queue's `action` was requested."""
     position, call.queued = call.queued, None
     engine.record_step(call, "left the queue", result=result)
     if position is None or not position.action:
@@ -255,8 +256,8 @@ def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
         if child.name in PROMPTS:
             _play_or_pause(engine, call, child)
     pressed = call.keys.pop(0) if call.keys else None
-    finish = verb.attributes.get("finishOnKey", "#")
-    digits = (pressed or "").partition(finish)[0] if finish else pressed or ""
+    finish_key = verb.attributes.get("finishOnKey", "#")
+    digits = (pressed or "").partition(finish_key)[0] if finish_key else pressed or ""
     digits = digits[: verb.number("numDigits", len(digits), 100)]
     action = verb.attributes.get("action", "")
     if digits:

@@ -27,7 +27,7 @@ def parse(body: bytes) -> tuple[Verb, ...]:
     if "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):
         raise TwimlError("the document has a document type declaration, which TwiML does not allow")
     try:
-        root = ET.fromstring(text)  # noqa: S314 - entities are rejected above
+        root = ET.fromstring(text)  # noqa: S314 - entity declarations are rejected above
     except ET.ParseError as error:
         raise TwimlError(f"the document is not XML: {error}") from error
     if root.tag != "Response":
