@@ -40,14 +40,14 @@ class Fault:
 
     Attributes:
         id: Number of the fault.
-        on: "request" for requests to the REST API, or the kind of callback: "assignment",
-            "fallback", "event", "twiml", "status".
+        on: "request" for requests to the REST API and from the browser SDK, or the kind of
+            callback: "assignment", "fallback", "event", "twiml", "status".
         kind: "latency" (delay by `seconds`), "error" (respond with `status` and `retry_after`),
             "cut" (drop the connection) or "duplicate" (send the callback twice).
         method: HTTP method; None matches all.
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.
-        seconds: Latency: real seconds for a REST request, simulated seconds for a callback.
+        seconds: Latency in real seconds for a request, or in simulated seconds for a callback.
         status: HTTP status of an error, and the logged status of a request that is cut before it
             takes effect.
         retry_after: Retry-After header in seconds; None means the `retry_after` setting.

@@ -27,7 +27,7 @@ class Credentials:
         auth_token: The account's primary Auth Token, which authenticates REST requests and, by
             default, signs callbacks.
         api_key_sid: SID of an API key (SK…), which authenticates REST requests.
-        api_key_secret: Secret of the API key.
+        api_key_secret: Secret of the API key, with which apps sign Access Tokens.
         shared_key_id: ID of a SharedKey, which signs callbacks if the settings require it:
             https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys.
         shared_key: Secret of the SharedKey.

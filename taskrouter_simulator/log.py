@@ -7,7 +7,10 @@ from typing import Any
 KINDS = ("request", "assignment", "fallback", "event", "twiml", "status", "call", "alert")
 """Allowed values of an entry's `kind`."""
 MAX_ANSWER_LENGTH = 20_000
-"""Maximum length of a logged text response in characters; an app may return a megabyte."""
+"""Maximum length of a logged text response in characters.
+
+An app can return a megabyte, so longer responses are truncated.
+"""
 
 
 class Log:

@@ -94,7 +94,7 @@ class Writer:
         if FUNCTIONS.get(name) is not function or call.keywords:
             raise TypeError(f"{call} cannot be stored")
         hints = _parameter_types(name)
-        values = zip(arguments, hints, strict=False)  # callers may add arguments
+        values = zip(arguments, hints, strict=False)  # the partial's caller can add arguments
         return {"function": name, "arguments": [self.write(*pair) for pair in values]}
 
     def _write_object(self, value: Any) -> str:
@@ -123,7 +123,7 @@ class Reader:
         self._objects: dict[str, object] = dict(roots)
 
     def read(self, data: Any, hint: Any) -> Any:
-        """Return a value of the annotated type.
+        """Convert JSON to a value of the annotated type.
 
         Raises:
             LookupError, TypeError, ValueError, ArithmeticError or AttributeError: The JSON was not
@@ -170,7 +170,7 @@ class Reader:
             for name, (annotation, field) in _fields(kind).items():
                 is_stored = name in stored
                 item = self._read(stored[name], annotation) if is_stored else _default(field)
-                object.__setattr__(value, name, item)  # the class may be frozen
+                object.__setattr__(value, name, item)  # works even if the class is frozen
         if kind is not Root and not isinstance(self._objects[key], kind):
             raise TypeError(f"{key} is not a {kind.__name__}")
         return self._objects[key]
@@ -211,7 +211,10 @@ def _parameter_types(name: str) -> list[Any]:
 
 @lru_cache(maxsize=1024)
 def _classify(hint: Any) -> _Annotation:
-    """Return the stored form of an annotated value, its type, and the types of its items.
+    """Parse a type annotation.
+
+    Returns:
+        The stored form of a value, its type, the types of its items, and whether it can be None.
 
     Raises:
         TypeError: Values of the type cannot be stored.

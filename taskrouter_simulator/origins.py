@@ -57,7 +57,7 @@ def is_foreign(
         allowed_hosts: Additional accepted host names, in lower case and without a port.
         allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
     """
-    # Only HTTP/1.0 clients may omit `Host`; browsers always send it.
+    # Accept requests without `Host`, because browsers always send it. HTTP/1.0 clients can omit it.
     name = _hostname(host) if host else ""
     if name is None or not (_PRIVATE_NAME.fullmatch(name) or name in allowed_hosts):
         return True
@@ -95,6 +95,6 @@ def is_local_page(origin: str) -> bool:
 
 
 def _hostname(host: str) -> str | None:
-    """Return the host name in a `Host` header, in lower case; None if malformed."""
+    """Return the host name in a `Host` header, in lower case, or None if it is malformed."""
     match = _HOST.fullmatch(host)
     return match and (match[1] or match[2]).lower()

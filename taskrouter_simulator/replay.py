@@ -17,7 +17,7 @@ from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.snapshots import canonical_json
 
 _TIMEOUT_SECONDS = 15.0
-_MAX_SHOWN = 200
+_MAX_SHOWN_LENGTH = 200
 
 
 def main(arguments: list[str], settings: Settings) -> int:
@@ -82,8 +82,8 @@ async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Setti
 def describe_differences(entry: Mapping[str, Any], response: Response) -> list[str]:
     """Return a description of each difference between a recorded and a new response.
 
-    JSON documents are compared by value. If the entry contains only the beginning of a response,
-    only the beginning and the length are compared.
+    JSON documents are compared by value. If the entry contains only the beginning of the body, only
+    the beginning and the length of the body are compared.
     """
     if response.error:
         return [response.error]
@@ -96,12 +96,12 @@ def describe_differences(entry: Mapping[str, Any], response: Response) -> list[s
     if is_truncated:
         values.append(("length", entry["answer_length"], len(body)))
         body = body[: len(entry["answer"])]
-    pairs = [(name, json.dumps(before), json.dumps(after)) for name, before, after in values]
+    pairs = [(name, json.dumps(old), json.dumps(new)) for name, old, new in values]
     pairs.append(("body", _canonical(entry["answer"]), _canonical(body)))
     return [
-        f"{name} {before[:_MAX_SHOWN]} became {after[:_MAX_SHOWN]}"
-        for name, before, after in pairs
-        if before != after
+        f"{name} {old[:_MAX_SHOWN_LENGTH]} became {new[:_MAX_SHOWN_LENGTH]}"
+        for name, old, new in pairs
+        if old != new
     ]
 
 

@@ -52,7 +52,7 @@ def read(values: Mapping[str, Any]) -> Settings:
 def _read_setting(setting: "Field[Any]", value: Any) -> Any:
     name = environment_name(setting.name)
     if not isinstance(value, str | int | float | PurePath):
-        # The value may be a secret.
+        # The message does not contain the value, which may be a secret.
         kind = type(value).__name__
         raise SettingsError(f"{name} must be a string, a number, True or False, not {kind}")
     text = str(value)
@@ -65,7 +65,7 @@ def _read_setting(setting: "Field[Any]", value: Any) -> Any:
 
 
 def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the value of a field's environment variable; None if the default applies.
+    """Return the value of a field's environment variable, or None if the default applies.
 
     Raises:
         SettingsError: The default depends on API_PORT, which is not a valid port.
@@ -82,7 +82,8 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
 def find_misspelled(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the misspelled names of environment variables, each with the most similar name.
 
-    Names that are not similar to a setting's name may belong to other programs.
+    Names that are not similar to a setting's name are ignored, because they may belong to other
+    programs.
     """
     prefix = environment_name("")
     known = [setting.name for setting in fields(Settings)]

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.origins import is_foreign, is_from_proxy, is_loopback
 
-_MAX_BODY = 4_000_000
+_MAX_BODY_BYTES = 4_000_000
 
 
 class SnapshotError(ValueError):
@@ -61,6 +61,6 @@ async def read_body(request: Request) -> bytes:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MAX_BODY:
-            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+        if len(body) > _MAX_BODY_BYTES:
+            raise BadRequest(f"The body is longer than {_MAX_BODY_BYTES} bytes")
     return body

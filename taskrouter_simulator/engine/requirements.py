@@ -67,8 +67,8 @@ def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step
         has_capacity = channel_sid is None or workers.has_capacity(workspace, worker, channel_sid)
         if not has_capacity or not meets(worker, state):
             return None
-        key = _sort_key(workspace, worker, order_by) if order_by else ()
-        return key, worker.unoccupied_since, worker.sequence, worker
+        sort_key = _sort_key(workspace, worker, order_by) if order_by else ()
+        return sort_key, worker.unoccupied_since, worker.sequence, worker
 
     fixed_values, state_values = (
         repr([value(context) for value in part.task_values]) for part in (fixed, state)

@@ -44,7 +44,7 @@ def route(engine: Engine, workspace: Workspace) -> None:
 
 
 def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
-    """Run a routing pass; other operations may be executed whenever this function yields."""
+    """Run a routing pass in steps; other operations can run whenever this generator yields."""
     index = find_index(engine, workspace)
     for _ in _examine_tasks(engine, index):
         find_index(engine, workspace)
@@ -54,12 +54,12 @@ def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
         if find_index(engine, workspace, is_other_operation=True) is not index:
             engine.schedule_routing(workspace, engine.now())
             return
-    # The outcome can change even if no resource changes.
-    when = index.tasks.next_offer()
+    # Schedule the next pass, because the outcome can change even if no resource changes.
+    next_pass_time = index.tasks.next_offer()
     if index.workers.has_timed_tasks():
-        when = min(when, 60 * (engine.now() // 60 + 1))
-    if when < math.inf:
-        engine.schedule_routing(workspace, when)
+        next_pass_time = min(next_pass_time, 60 * (engine.now() // 60 + 1))
+    if next_pass_time < math.inf:
+        engine.schedule_routing(workspace, next_pass_time)
 
 
 def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
@@ -125,7 +125,7 @@ def _find_step(
         allow_default: Whether the default filter may match.
 
     Returns:
-        The step; None at the end of the Workflow.
+        The step, or None at the end of the Workflow.
     """
     context = task_context(engine, task)
     age = engine.seconds_since(task.created)
@@ -155,9 +155,9 @@ def _steps(
 ) -> Iterator[Step]:
     """Yield a step for each target of a filter."""
     matched = configuration.filters[filter_index]
-    age, queue_sid = preceding_timeout, ""
+    total_timeout, queue_sid = preceding_timeout, ""
     for index, target in enumerate(matched.targets):
-        age += target.timeout or 0
+        total_timeout += target.timeout or 0
         queue_sid = target.queue_sid or queue_sid
         yield Step(
             configuration=configuration,
@@ -167,12 +167,12 @@ def _steps(
             filter_index=filter_index,
             target_index=index,
             preceding_timeout=preceding_timeout,
-            expires_at_age=age if target.timeout else math.inf,
+            expires_at_age=total_timeout if target.timeout else math.inf,
         )
 
 
 def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
-    """Return the step of the filter's next target that has not timed out."""
+    """Return the step of the filter's next target that has not timed out, or None."""
     if step.filter is None:
         return None
     age = engine.seconds_since(task.created)
@@ -282,9 +282,9 @@ def _is_skipped(engine: Engine, index: RoutingIndex, task: Task, step: Step) -> 
     """Return whether a target's `skip_if` is true."""
     if step.target.skip_if is None:
         return False
-    workers_by_activity = index.workers.queue(step.queue_sid).activities
+    worker_counts = index.workers.queue(step.queue_sid).activities
     activities = index.workspace.activities.values()
-    counts: dict[str, Any] = {item.sid: workers_by_activity[item.sid] for item in activities}
+    counts: dict[str, Any] = {item.sid: worker_counts[item.sid] for item in activities}
     available = sum(counts[activity.sid] for activity in activities if activity.available)
     unavailable = sum(counts.values()) - available
     counts |= {"available": available, "unavailable": unavailable}

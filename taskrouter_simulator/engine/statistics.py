@@ -119,9 +119,9 @@ def sum_tasks(facts: Collection[Fact], thresholds: Collection[int]) -> dict[str,
     """
     counts = Counter(fact.kind for fact in facts)
     accepted = [fact for fact in facts if fact.kind is Kind.RESERVATION_ACCEPTED]
-    waits = [fact.age for fact in accepted]
-    abandoned_waits = [fact.age for fact in facts if fact.kind is Kind.TASK_CANCELED]
-    durations = _summarize(waits)
+    waits_until_accepted = [fact.age for fact in accepted]
+    waits_until_canceled = [fact.age for fact in facts if fact.kind is Kind.TASK_CANCELED]
+    durations = _summarize(waits_until_accepted)
     return {
         **{kind.value: counts[kind] for kind in Kind},
         "avg_task_acceptance_time": durations["avg"],
@@ -129,8 +129,8 @@ def sum_tasks(facts: Collection[Fact], thresholds: Collection[int]) -> dict[str,
         "wait_duration_in_queue_until_accepted": _summarize(
             [fact.age_in_queue for fact in accepted]
         ),
-        "wait_duration_until_canceled": _summarize(abandoned_waits),
-        "split_by_wait_time": _split(thresholds, waits, abandoned_waits),
+        "wait_duration_until_canceled": _summarize(waits_until_canceled),
+        "split_by_wait_time": _split(thresholds, waits_until_accepted, waits_until_canceled),
     }
 
 
@@ -184,7 +184,7 @@ def _summarize(seconds: list[int]) -> dict[str, int]:
 def _split(
     thresholds: Collection[int], accepted: list[int], canceled: list[int]
 ) -> dict[str, Any] | None:
-    """For each threshold, count the longer waits and all others; None without thresholds."""
+    """Count the waits above each threshold and all others; return None without thresholds."""
     waits = {
         "reservations_accepted": sorted(accepted[:MAX_SPLIT]),
         "tasks_canceled": sorted(canceled[:MAX_SPLIT]),

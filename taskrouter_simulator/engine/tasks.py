@@ -145,7 +145,10 @@ def update(
 
 
 def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Reroute a Workflow's waiting Tasks, and cancel their pending Reservations."""
+    """Reroute a Workflow's waiting Tasks, and cancel their pending Reservations.
+
+    Tasks that are being transferred are left unchanged.
+    """
     for task in list(workspace.tasks.values()):
         is_routed = task.workflow_sid == workflow.sid and not transfers.active(task)
         if is_routed and task.status in WAITING:
@@ -195,7 +198,7 @@ def transfer(
     task_queues.enter(engine, workspace, task, step.queue_sid)
     task.queue_entered = engine.now()
     task.ignore_capacity = to in workspace.workers and engine.settings.transfer_ignores_capacity
-    # The Task is not offered to the Worker who transfers it.
+    # Do not offer the Task to the Worker who transfers it.
     task.reoffer_times[reservation.worker_sid] = (
         engine.now() + engine.settings.assigned_task_seconds
     )
@@ -243,7 +246,7 @@ def _set_target(engine: Engine, workspace: Workspace, task: Task, sid: str) -> N
 def _step_to(
     engine: Engine, workspace: Workspace, sid: str, queue_sid: str | None = None
 ) -> Step | None:
-    """Return the step that leads to a TaskQueue or Worker; None if the SID belongs to neither.
+    """Return the step that leads to a TaskQueue or Worker, or None if the SID belongs to neither.
 
     A step that leads to a Worker uses the TaskQueue `queue_sid` if the Worker is a member.
     Otherwise, the step uses the oldest TaskQueue that contains the Worker.

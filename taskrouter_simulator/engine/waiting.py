@@ -173,10 +173,10 @@ class PendingTasks:
         pending = (task for task in changed.values() if self.is_pending(task))
         return sorted(pending, key=lambda task: task.sequence)
 
-    def start_offers(self, ranks: Iterable[tuple[Rank, Task]]) -> None:
+    def start_offers(self, ranked_tasks: Iterable[tuple[Rank, Task]]) -> None:
         """Add the changed Tasks, and each requirement's first waiting Task if a Worker is free."""
         self._pass = self._pass or _Pass()
-        for rank, task in ranks:
+        for rank, task in ranked_tasks:
             self._pass.push(rank, task)
         ready, self._ready = self._ready, {}
         for requirement in ready:
@@ -184,23 +184,23 @@ class PendingTasks:
             self._push_first(self._pass, requirement)
 
     def next(self) -> Task | None:
-        """Return the next Task to examine; None ends the pass."""
+        """Return the next Task to examine, or None at the end of the pass."""
         if self._pass is None:
             return None
-        requirement, self._pass.current = self._pass.current, None
+        requirement, self._pass.current_requirement = self._pass.current_requirement, None
         if requirement:
             self._push_first(self._pass, requirement)
         while self._pass.heap:
             rank, _, task, wait = heappop(self._pass.heap)
-            # Preceding Tasks may have used the capacity of all Workers.
-            is_due = wait is None or (wait.requirement.free and not wait.is_over)
-            if is_due:
+            # Skip a waiting Task if preceding Tasks have used the capacity of all its Workers.
+            is_candidate = wait is None or (wait.requirement.free and not wait.is_over)
+            if is_candidate:
                 self._end_wait(task)
-            # Between two steps of a pass, another operation may have changed the Task.
-            if is_due and self.is_pending(task) and task.evaluation is Evaluation.NONE:
-                self._pass.position = rank
+            # Skip a Task that another operation has changed between two steps of the pass.
+            if is_candidate and self.is_pending(task) and task.evaluation is Evaluation.NONE:
+                self._pass.current_rank = rank
                 self._pass.examined.add(task.sid)
-                self._pass.current = wait.requirement if wait else None
+                self._pass.current_requirement = wait.requirement if wait else None
                 return task
             if wait:
                 self._push_first(self._pass, wait.requirement)
@@ -216,7 +216,7 @@ class PendingTasks:
             task: The Task.
             requirement: The Task's requirement.
             rank: Sort key of the Task.
-            expires: Time at which the Task's step times out; infinity for never.
+            expires: Time at which the Task's step times out; infinity if it never times out.
             offer_at: Time at which the Task can be offered again to a free Worker in
                 `Task.reoffer_times`; infinity if no Worker is free.
         """
@@ -245,27 +245,27 @@ class PendingTasks:
             wait.requirement.count -= 1
             wait.requirement.delayed.pop(task.sid, None)
 
-    def _push_first(self, current: "_Pass", requirement: Requirement) -> None:
+    def _push_first(self, routing_pass: "_Pass", requirement: Requirement) -> None:
         """Add the first waiting Task of a requirement to a pass, if a Worker is free."""
         first = requirement.waiting.first() if requirement.free else None
-        if first and current.is_eligible(first[1]):
-            current.push(first[0], first[1].task, first[1])
+        if first and routing_pass.is_eligible(first[1]):
+            routing_pass.push(first[0], first[1].task, first[1])
             return
-        current.requirements.discard(requirement)
+        routing_pass.requirements.discard(requirement)
         if first:
-            self._push_remaining(current, requirement)
+            self._push_remaining(routing_pass, requirement)
 
-    def _push_remaining(self, current: "_Pass", requirement: Requirement) -> None:
-        """Add a requirement's Tasks that this pass can still examine.
+    def _push_remaining(self, routing_pass: "_Pass", requirement: Requirement) -> None:
+        """Add a requirement's waiting Tasks that a pass can still examine.
 
         The next pass examines the others. This scan is slow, but it is needed only if a Worker
         becomes free for the requirement during the pass.
         """
         self._ready[requirement] = None
         for wait in requirement.waiting:
-            if current.is_eligible(wait):
+            if routing_pass.is_eligible(wait):
                 self._end_wait(wait.task)
-                current.push(wait.rank, wait.task)
+                routing_pass.push(wait.rank, wait.task)
 
 
 @dataclass(eq=False)
@@ -275,21 +275,21 @@ class _Pass:
     Attributes:
         requirements: The requirements whose first waiting Task is in the pass or is being examined.
         heap: The Tasks to examine, by rank. A wait marks the first waiting Task of a requirement.
-        position: Rank of the Task that is being examined.
+        current_rank: Rank of the Task that is being examined.
         examined: SIDs of the examined Tasks.
-        current: The requirement whose first waiting Task is being examined, if any.
+        current_requirement: The requirement whose first waiting Task is being examined, if any.
     """
 
     requirements: set[Requirement] = field(default_factory=set)
     heap: list[tuple[Rank, int, Task, Wait | None]] = field(default_factory=list)
-    position: Rank = ()
+    current_rank: Rank = ()
     examined: set[str] = field(default_factory=set)
-    current: Requirement | None = None
+    current_requirement: Requirement | None = None
     _order: Iterator[int] = field(default_factory=itertools.count)
 
     def is_eligible(self, wait: Wait) -> bool:
         """Return whether the pass can still examine a waiting Task."""
-        return wait.rank > self.position and wait.task.sid not in self.examined
+        return wait.rank > self.current_rank and wait.task.sid not in self.examined
 
     def push(self, rank: Rank, task: Task, wait: Wait | None = None) -> None:
         """Add a Task; `wait` marks the first waiting Task of a requirement."""

@@ -97,26 +97,26 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
     """Set a Worker's Activity; do nothing if the Worker is already in that Activity."""
     if worker.activity_sid == activity_sid:
         return
-    before = workspace.activities[worker.activity_sid]
-    after = workspace.activities[activity_sid]
-    spent = engine.seconds_since(worker.activity_changed)
+    previous = workspace.activities[worker.activity_sid]
+    activity = workspace.activities[activity_sid]
+    seconds_in_previous = engine.seconds_since(worker.activity_changed)
     workspace.history.record_stay(engine.now(), worker)
-    worker.activity_sid = after.sid
+    worker.activity_sid = activity.sid
     worker.activity_changed = engine.now()
-    if after.available and not before.available:
+    if activity.available and not previous.available:
         worker.unoccupied_since = engine.now()
     engine.touch(worker)
     events.publish(
         engine,
         workspace,
         "worker.activity.update",
-        f"Worker {worker.friendly_name} updated to {after.friendly_name} Activity",
+        f"Worker {worker.friendly_name} updated to {activity.friendly_name} Activity",
         sid=worker.sid,
         worker=worker,
-        WorkerPreviousActivitySid=before.sid,
-        WorkerPreviousActivityName=before.friendly_name,
-        WorkerTimeInPreviousActivity=str(int(spent)),
-        WorkerTimeInPreviousActivityMs=str(int(spent * 1000)),
+        WorkerPreviousActivitySid=previous.sid,
+        WorkerPreviousActivityName=previous.friendly_name,
+        WorkerTimeInPreviousActivity=str(int(seconds_in_previous)),
+        WorkerTimeInPreviousActivityMs=str(int(seconds_in_previous * 1000)),
     )
     engine.schedule_routing(workspace)
 

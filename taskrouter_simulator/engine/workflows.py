@@ -120,16 +120,16 @@ def _require_names(engine: Engine, workspace: Workspace, configuration: Configur
         raise ConfigurationError("task_routing must have filters or a default_filter")
     for sid in configuration.queue_sids() - set(workspace.queues):
         raise ConfigurationError(f"TaskQueue {sid} does not exist")
-    digits = engine.settings.names_may_begin_with_digit
-    texts: list[tuple[Filter | Target, str, names.Scope, _FindReferences]]
-    texts = [(item, "expression", names.FILTER, references) for item in configuration.filters]
-    texts += [(target, *rule) for target in configuration.targets() for rule in TARGET_FIELDS]
-    for item, key, scope, find_references in texts:
+    allow_digit = engine.settings.names_may_begin_with_digit
+    fields: list[tuple[Filter | Target, str, names.Scope, _FindReferences]]
+    fields = [(item, "expression", names.FILTER, references) for item in configuration.filters]
+    fields += [(target, *field) for target in configuration.targets() for field in TARGET_FIELDS]
+    for item, key, scope, find_references in fields:
         text = getattr(item, key)
         try:
             if text:
                 found = find_references(text)
-                names.require_names(found, scope, workspace, names_may_begin_with_digit=digits)
+                names.require_names(found, scope, workspace, names_may_begin_with_digit=allow_digit)
         except ExpressionError as error:
             raise ConfigurationError(f"{key}: {error}") from error
 
@@ -239,7 +239,7 @@ def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
 
 
 def _checked(value: Any, key: str, check_text: Callable[[str], object]) -> str | None:
-    """Validate a string with `check_text`; return None if it is absent or empty."""
+    """Return a string that `check_text` accepts, or None if it is absent or empty."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):

@@ -165,10 +165,10 @@ def delete_channel(engine: Engine, workspace: Workspace, channel: TaskChannel) -
     Raises:
         BadRequest: The TaskChannel is built in, or a Task or an expression uses it.
     """
-    name = f"worker.channel.{channel.unique_name}."
-    used = any(task.channel_sid == channel.sid for task in workspace.tasks.values())
-    used = used or any(name in text for text in _expressions(workspace))
-    if used or channel.unique_name in BUILT_IN_CHANNELS:
+    prefix = f"worker.channel.{channel.unique_name}."
+    is_used = any(task.channel_sid == channel.sid for task in workspace.tasks.values())
+    is_used = is_used or any(prefix in text for text in _expressions(workspace))
+    if is_used or channel.unique_name in BUILT_IN_CHANNELS:
         raise BadRequest(f"TaskChannel {channel.sid} is built in or in use and cannot be deleted")
     publish_channel(engine, workspace, channel, "deleted")
     del workspace.channels[channel.sid]
@@ -280,11 +280,13 @@ def require_expression(
     Raises:
         BadRequest: The text is not an expression, or contains a name that cannot be resolved.
     """
-    digits = engine.settings.names_may_begin_with_digit
+    allow_digit = engine.settings.names_may_begin_with_digit
     try:
         if text.strip():
             engine.compile(text)  # also caches the result, so that the first evaluation is fast
-            require_names(references(text), scope, workspace, names_may_begin_with_digit=digits)
+            require_names(
+                references(text), scope, workspace, names_may_begin_with_digit=allow_digit
+            )
     except ExpressionError as error:
         raise BadRequest(f"{parameter} is invalid: {error}") from error
 

@@ -148,7 +148,7 @@ def _search(
 
 
 def _page(request: SdkRequest, resources: Iterable[Resource], render: Render) -> Payload:
-    """Return one page of a list; `after_sid` is the last SID on the page.
+    """Return one page of a list; `after_sid` is the last SID on the page, or None on the last page.
 
     To request the next page, the SDK sends this SID as AfterSid or, if the list is sorted, as
     NextToken.

@@ -140,7 +140,9 @@ def require(condition: object, reason: str) -> None:
 
 
 def encode_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters as the REST API receives them: objects as JSON, booleans as words.
+    """Return the parameters as text, as the REST API receives them.
+
+    Values that are not strings are encoded as JSON. Parameters that are null are omitted.
 
     Raises:
         BadRequest: A value is not valid Unicode.

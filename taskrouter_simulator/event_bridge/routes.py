@@ -86,12 +86,12 @@ class EventBridge:
 
     def publish(self, engine: Engine, workspace: Workspace, event: Event) -> None:
         """Send an event to the connected Workers that it concerns."""
-        payload = payloads.EVENTS.get((event.resource_type, event.event_type))
-        if payload is None or not self._sessions:
+        render = payloads.EVENTS.get((event.resource_type, event.event_type))
+        if render is None or not self._sessions:
             return
         for worker_sid in payloads.recipients(workspace, event):
             for session in self._sessions.get(worker_sid, ()):
-                session.send(event.event_type, payload(engine, workspace, event))
+                session.send(event.event_type, render(engine, workspace, event))
 
     def disconnect(self) -> None:
         """Close all connections, because the Workspace was replaced; the SDK reconnects."""
@@ -128,11 +128,11 @@ class EventBridge:
                 if session.sets_offline and not session.closed_by_server:
                     _set_offline(self._current_engine(), workspace, worker)
 
-    def _new_session(self, grant: Grant, sets_offline: str | None) -> Session:
+    def _new_session(self, grant: Grant, offline_option: str | None) -> Session:
         expires = grant.expires if self._settings.expired_token_disconnects else math.inf
-        by_default = str(self._settings.disconnected_worker == "offline").lower()
+        default = str(self._settings.disconnected_worker == "offline").lower()
         return Session(
-            lambda: expires - time.time(), sets_offline=(sets_offline or by_default) == "true"
+            lambda: expires - time.time(), sets_offline=(offline_option or default) == "true"
         )
 
     def _find_worker(self, grant: Grant) -> tuple[Workspace, Worker]:

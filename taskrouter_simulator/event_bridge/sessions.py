@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 HEARTBEAT_SECONDS = 15.0
 """Seconds without a message after which a heartbeat is sent; the SDK reconnects after 30."""
-MAX_WAITING = 1_000
+MAX_QUEUED_MESSAGES = 1_000
 """Maximum number of queued messages for a client that does not read its messages."""
 
 POLICY_VIOLATION = 1008
@@ -27,26 +27,26 @@ class Session:
     """A Worker's connection.
 
     Args:
-        remaining: Returns the seconds until the connection must close.
+        remaining_seconds: Returns the seconds until the connection must close.
         sets_offline: Whether the Worker goes offline if the client disconnects.
     """
 
-    def __init__(self, remaining: Callable[[], float], *, sets_offline: bool) -> None:
+    def __init__(self, remaining_seconds: Callable[[], float], *, sets_offline: bool) -> None:
         self.sets_offline = sets_offline
         self.closed_by_server = False
-        self._remaining = remaining
+        self._remaining_seconds = remaining_seconds
         self._messages: asyncio.Queue[str | None] = asyncio.Queue()
         self._close: tuple[int, str] = (SERVICE_RESTART, "")
 
     def send(self, event_type: str, payload: Any) -> None:
         """Queue a message; disconnect a client that does not read its messages."""
-        if self._messages.qsize() >= MAX_WAITING:
+        if self._messages.qsize() >= MAX_QUEUED_MESSAGES:
             self.close(TRY_AGAIN_LATER, "The client does not read its messages")
         elif not self.closed_by_server:
             self._messages.put_nowait(json.dumps({"event_type": event_type, "payload": payload}))
 
     def close(self, code: int, reason: str) -> None:
-        """Close the connection; discard the waiting messages."""
+        """Close the connection; discard the queued messages."""
         while not self._messages.empty():
             self._messages.get_nowait()
         self.closed_by_server = True
@@ -67,7 +67,7 @@ class Session:
                 part.result()
 
     async def _send(self, socket: WebSocket) -> None:
-        while (remaining := self._remaining()) > 0:
+        while (remaining := self._remaining_seconds()) > 0:
             try:
                 message = await asyncio.wait_for(
                     self._messages.get(), min(HEARTBEAT_SECONDS, remaining)

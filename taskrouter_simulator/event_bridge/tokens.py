@@ -49,7 +49,7 @@ class Grant:
 
 
 def verify(token: Any, credentials: Credentials, now: float) -> Grant:
-    """Return the grant in an Access Token.
+    """Verify an Access Token, and return its grant.
 
     Args:
         token: The token as received.

@@ -26,7 +26,7 @@ from taskrouter_simulator.engine.reservations import DEFAULT_TIMEOUT
 
 MAX_TASKS = 1000
 MAX_ENDED_RESERVATIONS = 200
-MAX_LOG = 100
+MAX_ENTRIES_PER_KIND = 100
 CALLBACKS = ("assignment", "fallback", "event", "twiml", "status")
 
 Json = dict[str, Any]
@@ -107,15 +107,15 @@ def _task_queue(
 
 
 def _tasks(workspace: Workspace) -> list[Json]:
-    workers: dict[str, list[str]] = {}
+    worker_names: dict[str, list[str]] = {}
     for reservation in workspace.reservations.values():
         if reservation.status in HELD or reservation.status is ReservationStatus.COMPLETED:
-            workers.setdefault(reservation.task_sid, []).append(reservation.worker_name)
+            worker_names.setdefault(reservation.task_sid, []).append(reservation.worker_name)
     newest = islice(reversed(workspace.tasks.values()), MAX_TASKS)
-    return [_task(workspace, task, workers.get(task.sid, [])) for task in newest]
+    return [_task(workspace, task, worker_names.get(task.sid, [])) for task in newest]
 
 
-def _task(workspace: Workspace, task: Task, workers: list[str]) -> Json:
+def _task(workspace: Workspace, task: Task, worker_names: list[str]) -> Json:
     return {
         "sid": task.sid,
         "status": task.status.value,
@@ -128,7 +128,7 @@ def _task(workspace: Workspace, task: Task, workers: list[str]) -> Json:
         "queue": _name(workspace.queues, task.queue_sid),
         "workflow": _name(workspace.workflows, task.workflow_sid),
         "channel": workspace.channels[task.channel_sid].unique_name,
-        "workers": workers,
+        "workers": worker_names,
     }
 
 
@@ -150,7 +150,7 @@ def _reservations(workspace: Workspace) -> list[Json]:
 
 def _reservation(workspace: Workspace, reservation: Reservation) -> Json:
     workflow = workspace.workflows.get(reservation.workflow_sid or "")
-    lifetime = workflow.task_reservation_timeout if workflow else DEFAULT_TIMEOUT
+    timeout = workflow.task_reservation_timeout if workflow else DEFAULT_TIMEOUT
     return {
         "sid": reservation.sid,
         "status": reservation.status.value,
@@ -160,17 +160,20 @@ def _reservation(workspace: Workspace, reservation: Reservation) -> Json:
         "queue": _name(workspace.queues, reservation.queue_sid),
         "created": reservation.created,
         "updated": reservation.updated,
-        "expires": reservation.created + lifetime,
+        "expires": reservation.created + timeout,
     }
 
 
 def _log_entries(log: list[Json]) -> Json:
-    """Return the newest entries of each kind, so that events do not displace assignments."""
+    """Return the newest callbacks and alerts, and their total numbers.
+
+    Each kind of callback has its own limit, so that events do not displace assignments.
+    """
     totals: Counter[str] = Counter()
     newest = []
     for entry in reversed(log):
         totals[entry["kind"]] += 1
-        if totals[entry["kind"]] <= MAX_LOG:
+        if totals[entry["kind"]] <= MAX_ENTRIES_PER_KIND:
             newest.append(entry)
     return {
         "callbacks": [entry for entry in newest if entry["kind"] in CALLBACKS],

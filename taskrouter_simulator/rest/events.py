@@ -21,7 +21,7 @@ _COLLECTIONS = {
     "worker": "Workers",
     "workflow": "Workflows",
 }
-_SIDS = {
+_SID_PREFIXES = {
     "ReservationSid": "WR",
     "TaskQueueSid": "WQ",
     "TaskSid": "WT",
@@ -88,7 +88,7 @@ def _filter(request: Request) -> Callable[[Event], bool]:
     minutes = query.integer("Minutes", 1, _MAX_MINUTES)
     if start is None and (end is None or minutes):
         start = now - 60 * (minutes or _DEFAULT_MINUTES)
-    filters = {name: query.sid(name, prefix) for name, prefix in _SIDS.items()}
+    filters = {name: query.sid(name, prefix) for name, prefix in _SID_PREFIXES.items()}
     event_type, channel = query.text("EventType"), query.text("TaskChannel", allow_empty=False)
     if event_type not in {None, *TYPES}:
         raise BadRequest(f"EventType must be one of {', '.join(sorted(TYPES))}")
@@ -96,7 +96,7 @@ def _filter(request: Request) -> Callable[[Event], bool]:
     def keep(event: Event) -> bool:
         return (
             (start is None or event.created >= start)
-            # EndDate is in whole seconds, but an Event's time has fractions.
+            # Include the whole second of EndDate, because an Event's time has fractions.
             and (end is None or event.created < end + 1)
             and all(value in {None, event.parameters.get(name)} for name, value in filters.items())
             and event_type in {None, event.event_type}
@@ -112,7 +112,7 @@ def _filter(request: Request) -> Callable[[Event], bool]:
 
 
 def _resource_url(request: Request, event: Event) -> str | None:
-    """Return the URL of the affected resource; None for a transfer, which the REST API lacks."""
+    """Return the URL of the affected resource, or None for a transfer, which has no URL."""
     workspace = request.workspace
     if event.resource_type == "transfer":
         return None

@@ -34,27 +34,27 @@ class Ordering:
 
     Attributes:
         text: The order as text.
-        directions: Functions that return the sort keys, and whether each key is descending. No two
+        sort_keys: Functions that return the sort keys, and whether each key is descending. No two
             resources have the same keys.
     """
 
     text: str
-    directions: tuple[tuple[SortKey, bool], ...]
+    sort_keys: tuple[tuple[SortKey, bool], ...]
 
     def sort(self, resources: Iterable[AnyResource]) -> list[AnyResource]:
         """Return the resources in this order."""
         ordered = list(resources)
-        for key, descending in reversed(self.directions):
+        for key, descending in reversed(self.sort_keys):
             ordered.sort(key=key, reverse=descending)
         return ordered
 
     def position(self, resource: Resource) -> Position:
         """Return the position of a resource."""
-        return [key(resource) for key, _ in self.directions]
+        return [key(resource) for key, _ in self.sort_keys]
 
     def is_before(self, position: Position, other: Position) -> bool:
         """Return whether a position precedes another position."""
-        for first, second, (_, descending) in zip(position, other, self.directions, strict=True):
+        for first, second, (_, descending) in zip(position, other, self.sort_keys, strict=True):
             if first != second:
                 return bool(second < first if descending else first < second)
         return False
@@ -86,16 +86,16 @@ def parse_ordering(text: str | None, keys: Mapping[str, SortKey]) -> Ordering:
                 " and followed by :asc or :desc"
             )
         parts[name] = direction
-    directions = [(keys[name], direction == "desc") for name, direction in parts.items()]
+    sort_keys = [(keys[name], direction == "desc") for name, direction in parts.items()]
     return Ordering(
         ",".join(f"{name}:{direction}" for name, direction in parts.items()),
-        (*directions, *BY_CREATION.directions),
+        (*sort_keys, *BY_CREATION.sort_keys),
     )
 
 
 @dataclass(frozen=True)
 class Page(Generic[AnyResource]):
-    """A page of a list, with the tokens of the adjacent pages; None if there is no such page."""
+    """A page of a list; the token of an adjacent page is None if there is no such page."""
 
     items: list[AnyResource]
     previous_token: str | None
@@ -129,19 +129,19 @@ def paginate(
     ordered = ordering.sort(resources)
     start, end, cursor = 0, size, None
     if token is not None:
-        after, is_backward = _parse_token(token, scope)
+        position, is_backward = _parse_token(token, scope)
         boundary = bisect_left(
-            ordered, True, key=lambda item: ordering.is_before(after, ordering.position(item))
+            ordered, True, key=lambda item: ordering.is_before(position, ordering.position(item))
         )
-        cursor = after
+        cursor = position
         start, end = (
             (max(0, boundary - size), boundary) if is_backward else (boundary, boundary + size)
         )
     last = ordering.position(ordered[end - 1]) if 0 < end < len(ordered) else cursor
-    first = ordering.position(ordered[start - 1]) if start else None
+    preceding = ordering.position(ordered[start - 1]) if start else None
     return Page(
         items=ordered[start:end],
-        previous_token=_token(scope, first, is_backward=True) if start else None,
+        previous_token=_token(scope, preceding, is_backward=True) if start else None,
         next_token=_token(scope, last, is_backward=False) if end < len(ordered) else None,
     )
 

@@ -139,7 +139,7 @@ class Parameters:
         return int(number)
 
     def sid(self, name: str, prefix: str) -> str | None:
-        """Return a SID with the given prefix."""
+        """Return a SID whose prefix matches the regular expression `prefix`."""
         value = self._values[name]
         if value is not None and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
             raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")

@@ -146,25 +146,27 @@ def _require_applicable(form: Parameters) -> None:
     status = (form.text("ReservationStatus") or "").lower()
     if instruction:
         names = {"Instruction", *_instruction_parameters(instruction)}
-        request = f"the {instruction[:100]} instruction"
+        request_description = f"the {instruction[:100]} instruction"
     else:
         names = {"ReservationStatus", *(["WorkerActivitySid"] if status == "rejected" else [])}
-        request = f"ReservationStatus {status}" if status else "a request without an Instruction"
+        request_description = (
+            f"ReservationStatus {status}" if status else "a request without an Instruction"
+        )
     for name in form.given():
         if name not in names:
-            raise BadRequest(f"{name} does not apply to {request}")
+            raise BadRequest(f"{name} does not apply to {request_description}")
 
 
 def _instruction_parameters(name: str) -> list[str]:
     """Return the REST names of an instruction's parameters."""
     if prefix := _PREFIXES.get(name):
         return [key for key in UPDATE_PARAMETERS if key.startswith(prefix)]
-    others = ("ReservationStatus", *_PREFIXES.values())
+    other_prefixes = ("ReservationStatus", *_PREFIXES.values())
     return {
         "accept": [],
         "reject": ["WorkerActivitySid"],
         "supervise": list(SUPERVISE_PARAMETERS),
-        "conference": [key for key in UPDATE_PARAMETERS if not key.startswith(others)],
+        "conference": [key for key in UPDATE_PARAMETERS if not key.startswith(other_prefixes)],
     }.get(name, list(UPDATE_PARAMETERS))  # an unknown instruction is rejected later
 
 

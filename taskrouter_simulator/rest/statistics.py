@@ -57,19 +57,19 @@ def combined_handler(real_time: Compute, cumulative: Compute) -> Callable[[Reque
 
 def workspace_real_time(request: Request) -> dict[str, Any]:
     """Compute the real-time statistics of a Workspace."""
-    members = request.workspace.workers.values()
+    all_workers = request.workspace.workers.values()
     return {
         **_count_tasks(request, request.workspace.tasks.values(), _channel_sid(request)),
-        **_count_workers(request, members),
-        "total_workers": len(members),
+        **_count_workers(request, all_workers),
+        "total_workers": len(all_workers),
     }
 
 
 def workspace_cumulative(request: Request) -> dict[str, Any]:
     """Compute the cumulative statistics of a Workspace."""
     selection = _select(request)
-    in_queue = "wait_duration_in_queue_until_accepted"
-    return _sum_tasks(selection, selection.facts, omitted=("tasks_entered", in_queue))
+    omitted = ("tasks_entered", "wait_duration_in_queue_until_accepted")
+    return _sum_tasks(selection, selection.facts, omitted=omitted)
 
 
 def workflow_real_time(request: Request) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def fetch_worker(request: Request) -> Response:
 
 
 def _respond(request: Request, properties: dict[str, Any]) -> Response:
-    """Return the properties, the URL, and the SIDs in the path, such as `task_queue_sid`."""
+    """Return the properties, the account SID, the URL, and the SIDs in the path."""
     sids = {f"{name}_sid": sid for name, sid in request.ids.items()}
     url = f"{request.base_url}{request.path}"
     common = {"account_sid": request.engine.account_sid, "url": url}
@@ -231,9 +231,9 @@ def _count_tasks(
     )
 
 
-def _count_workers(request: Request, members: Collection[Worker]) -> dict[str, Any]:
+def _count_workers(request: Request, selected: Collection[Worker]) -> dict[str, Any]:
     activities = request.workspace.activities.values()
-    return {"activity_statistics": statistics.count_workers(activities, members)}
+    return {"activity_statistics": statistics.count_workers(activities, selected)}
 
 
 def _count_in_queue(request: Request, sid: str, channel_sid: str | None) -> dict[str, Any]:
@@ -274,7 +274,8 @@ def _sum_in_queue(selection: _Selection, queue: TaskQueue) -> dict[str, Any]:
 def _count_selected(request: Request, selected: Collection[Worker]) -> dict[str, Any]:
     """Return the real-time statistics of Workers.
 
-    The TaskChannel makes no difference, because every Worker has every TaskChannel.
+    The requested TaskChannel must exist, but makes no difference, because every Worker has every
+    TaskChannel.
     """
     _require_few_workers(request)
     _channel_sid(request)

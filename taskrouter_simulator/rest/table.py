@@ -114,7 +114,7 @@ _STATISTICS: dict[str, dict[str, Operation]] = {
 }
 
 ROUTES: dict[str, dict[str, Operation]] = {
-    # The statistics paths come first, because {sid} would match the last part of some of these.
+    # The statistics paths come first, because {sid} would match the last part of some of them.
     **_STATISTICS,
     "/v1/Workspaces": {
         "GET": _list(workspaces.index, "FriendlyName"),

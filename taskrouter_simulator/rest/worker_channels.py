@@ -63,6 +63,6 @@ def _find(request: Request) -> WorkerChannel:
     by_identifier: dict[str, WorkerChannel] = {}
     for worker_channel in _worker(request).channels.values():
         channel = request.workspace.channels[worker_channel.channel_sid]
-        names = (worker_channel.sid, channel.sid, channel.unique_name)
-        by_identifier |= dict.fromkeys(names, worker_channel)
+        identifiers = (worker_channel.sid, channel.sid, channel.unique_name)
+        by_identifier |= dict.fromkeys(identifiers, worker_channel)
     return request.find(by_identifier, "sid")

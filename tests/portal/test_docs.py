@@ -17,8 +17,8 @@ def test_documented_routes_and_limits_match_code():
     assert numbers == [
         overview.MAX_TASKS,
         overview.MAX_ENDED_RESERVATIONS,
-        overview.MAX_LOG,
-        overview.MAX_LOG,
+        overview.MAX_ENTRIES_PER_KIND,
+        overview.MAX_ENTRIES_PER_KIND,
         log.MAX_ANSWER_LENGTH,
     ]
 

@@ -122,7 +122,7 @@ def test_open_reservation_is_shown_regardless_of_age(simulation, monkeypatch):
 
 
 def test_callbacks_are_newest_first_and_exclude_alerts_and_rest_requests(simulation, monkeypatch):
-    monkeypatch.setattr(overview, "MAX_LOG", 2)
+    monkeypatch.setattr(overview, "MAX_ENTRIES_PER_KIND", 2)
     kinds = ["request", "event", "assignment", "event", "alert", "event", "fallback"]
     result = overview_of(
         simulation, [{"id": number, "kind": kind} for number, kind in enumerate(kinds)]

@@ -318,7 +318,7 @@ def test_handshake_that_is_too_long_is_rejected(taskrouter, headers, token, stat
 
 
 def test_client_that_does_not_read_its_messages_is_disconnected(taskrouter, alice, monkeypatch):
-    monkeypatch.setattr(sessions, "MAX_WAITING", 0)
+    monkeypatch.setattr(sessions, "MAX_QUEUED_MESSAGES", 0)
     with alice.connect() as channel:
         assert channel.wait_until_closed() == (1013, "The client does not read its messages")
 

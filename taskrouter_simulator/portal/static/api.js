@@ -2,7 +2,7 @@
 
 let authorization = null;
 
-async function credentials() {
+async function authorizationHeader() {
   if (!authorization) {
     const response = await fetch("/simulator");
     if (!response.ok) throw new Error(`The simulator returned ${response.status}.`);
@@ -12,10 +12,10 @@ async function credentials() {
   return authorization;
 }
 
-async function send(path, headers, body) {
+async function send(path, makeHeaders, body) {
   let response;
   try {
-    response = await fetch(path, { method: "POST", headers: await headers(), body, credentials: "omit" });
+    response = await fetch(path, { method: "POST", headers: await makeHeaders(), body, credentials: "omit" });
   } catch (error) {
     if (error instanceof TypeError) throw new Error("The simulator cannot be reached.");
     throw error;
@@ -30,11 +30,11 @@ function errorMessage(status, content) {
   return `${content.message ?? `The simulator returned ${status}.`}${code}`;
 }
 
-/** Posts a form to a path in a Workspace. Returns JSON or throws an Error with the API's message. */
-export function post(workspace, path, form) {
+/** Posts a form to a path in a Workspace. Returns the parsed JSON or throws an Error with the API's message. */
+export function post(workspaceSid, path, form) {
   return send(
-    `/v1/Workspaces/${workspace}/${path}`,
-    async () => ({ Authorization: await credentials() }),
+    `/v1/Workspaces/${workspaceSid}/${path}`,
+    async () => ({ Authorization: await authorizationHeader() }),
     new URLSearchParams(form),
   );
 }

@@ -8,8 +8,8 @@ const MAX_SENTENCES = 3;
 export function describeChanges(before, after) {
   if (!before?.workspace || before.workspace.sid !== after.workspace?.sid) return "";
   const sentences = [
-    ...changed(before.workspace.tasks, after.workspace.tasks, describeTask),
-    ...changed(before.workspace.workers, after.workspace.workers, workerDescriber(after.workspace)),
+    ...describeEach(before.workspace.tasks, after.workspace.tasks, describeTask),
+    ...describeEach(before.workspace.workers, after.workspace.workers, workerDescriber(after.workspace)),
     ...added(before.callbacks, after.callbacks).map(describeCallback),
     ...added(before.alerts, after.alerts).map(({ code, message }) => `Alert ${code}: ${message}`),
   ].filter(Boolean);
@@ -17,14 +17,14 @@ export function describeChanges(before, after) {
   return sentences.slice(0, MAX_SENTENCES).join(" ") + (remaining > 0 ? ` And ${remaining} more change${remaining > 1 ? "s" : ""}.` : "");
 }
 
-function changed(before, after, describe) {
+function describeEach(before, after, describe) {
   const previous = new Map(before.map((resource) => [resource.sid, resource]));
   return after.map((resource) => describe(previous.get(resource.sid), resource)).reverse();
 }
 
 function added(before, after) {
-  const newest = before[0]?.id ?? 0;
-  return after.filter((entry) => entry.id > newest).reverse();
+  const newestId = before[0]?.id ?? 0;
+  return after.filter((entry) => entry.id > newestId).reverse();
 }
 
 function describeTask(before, { sid, status, workers }) {

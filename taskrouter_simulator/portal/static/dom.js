@@ -31,7 +31,7 @@ export function setShown(node, shown, nextFocus) {
   if (!shown && hadFocus) nextFocus.focus();
 }
 
-/** Replaces the options of a select element with `items` ({sid, name}), and keeps the selected item. */
+/** Replaces the options of a select element with `items` ({sid, name}), and keeps the selection if possible. */
 export function setOptions(select, items) {
   const options = items.map(({ sid, name }) => `${sid} ${name}`).join("\n");
   if (select.dataset.options === options) return;

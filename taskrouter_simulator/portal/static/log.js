@@ -52,10 +52,10 @@ function drawCallback(body, entry) {
     ["Content-Type", entry.content_type],
     ["Took", formatMilliseconds(entry.seconds)],
   ]);
-  if (entry.answer) drawPreformatted(body, "Body", `response ${entry.id} at ${formatTime(entry.at)}`, bodyOf(entry));
+  if (entry.answer) drawPreformatted(body, "Body", `response ${entry.id} at ${formatTime(entry.at)}`, responseText(entry));
 }
 
-function bodyOf({ answer, answer_length: length }) {
+function responseText({ answer, answer_length: length }) {
   return length ? `${answer}\n… truncated; ${length} characters in total` : formatJson(answer);
 }
 

@@ -4,7 +4,7 @@ import { byId, el, setShown, setText } from "./dom.js";
 import { KindSwitch } from "./kinds.js";
 import { KeyedList } from "./list.js";
 
-const MORE_ROWS = 100; // rows added by the button
+const MORE_ROWS = 100; // rows added by each click on the Show more button
 
 export class Panel {
   #items = [];
@@ -76,14 +76,14 @@ export class Panel {
     const items = kind ? this.#items.filter((item) => item.kind === kind) : this.#items;
     const selected = query ? items.filter(matches) : items;
     this.list.update(selected.slice(0, this.#shown));
-    const hidden = Math.max(0, selected.length - this.#shown);
-    setText(this.more, `Show ${Math.min(hidden, MORE_ROWS)} more of ${selected.length}`);
-    setShown(this.more, hidden > 0, this.heading);
-    const omitted = (kind ? this.#totals[kind] : this.#total) - items.length;
+    const hiddenCount = Math.max(0, selected.length - this.#shown);
+    setText(this.more, `Show ${Math.min(hiddenCount, MORE_ROWS)} more of ${selected.length}`);
+    setShown(this.more, hiddenCount > 0, this.heading);
+    const omittedCount = (kind ? this.#totals[kind] : this.#total) - items.length;
     const notes = [];
     if (!selected.length) notes.push(this.#items.length ? "Nothing matches the filter." : this.emptyNote);
-    if (omitted) notes.push(`${omitted} older ${omitted > 1 ? "items are" : "item is"} not listed.`);
-    if (omitted && this.#kinds) notes.push("Each kind has its own limit.");
+    if (omittedCount) notes.push(`${omittedCount} older ${omittedCount > 1 ? "items are" : "item is"} not listed.`);
+    if (omittedCount && this.#kinds) notes.push("Each kind has its own limit.");
     setText(this.empty, notes.join(" "));
     this.empty.hidden = !notes.length;
   }

@@ -49,8 +49,8 @@ export class Poll {
   }
 
   /** Selects the Workspace whose overview is requested, and polls; "" selects the first Workspace. */
-  choose(workspace) {
-    this.#path = `/simulator/state?workspace=${encodeURIComponent(workspace)}`;
+  choose(workspaceSid) {
+    this.#path = `/simulator/state?workspace=${encodeURIComponent(workspaceSid)}`;
     this.#etag = null;
     this.now();
   }

@@ -1,13 +1,13 @@
 // The simulator's time, which can be frozen or advanced, and functions that format times.
 
-let received = 0; // the simulator's time in the last response
-let receivedAt = 0; // when the browser received that response, in milliseconds
+let receivedTime = 0; // the simulator's time in the last response
+let receivedAtMs = 0; // when the browser received that response, in milliseconds
 let frozen = true;
 
 /** Sets the simulator's time from a response (seconds since the epoch). */
 export function setTime(seconds) {
-  received = seconds;
-  receivedAt = performance.now();
+  receivedTime = seconds;
+  receivedAtMs = performance.now();
 }
 
 export function setFrozen(isFrozen) {
@@ -16,7 +16,7 @@ export function setFrozen(isFrozen) {
 
 /** Returns the simulator's time in seconds since the epoch. */
 export function now() {
-  return frozen ? received : received + (performance.now() - receivedAt) / 1000;
+  return frozen ? receivedTime : receivedTime + (performance.now() - receivedAtMs) / 1000;
 }
 
 /** Formats 75 as "1 min 15 s". */

@@ -9,9 +9,9 @@ const sidOf = (resource) => resource.sid;
 
 /**
  * @param change (worker, form) => Promise: updates the Worker through the REST API
- * @param activities () => Activities of the Workspace
+ * @param getActivities () => Activities of the Workspace
  */
-export function workerRow(change, activities) {
+export function workerRow(change, getActivities) {
   return () => {
     const name = el("strong");
     const pill = el("span", { class: "pill" });
@@ -35,14 +35,14 @@ export function workerRow(change, activities) {
       tick,
       update(next) {
         worker = next;
-        const current = activities().find(({ sid }) => sid === worker.activity_sid);
+        const current = getActivities().find(({ sid }) => sid === worker.activity_sid);
         setText(name, worker.name);
         setPill(pill, "available", "green");
         setShown(pill, current.available, details.firstChild);
         setText(tasks, worker.tasks ? `${worker.tasks} Task${worker.tasks > 1 ? "s" : ""}` : "");
         group.setAttribute("aria-label", `Activity of ${worker.name}`);
         // Copy the items, because a KeyedList skips unchanged items, but the Worker may have changed.
-        buttons.update(activities().map((activity) => ({ ...activity })));
+        buttons.update(getActivities().map((activity) => ({ ...activity })));
         update({ ...worker, activity: current.name });
         tick();
       },
@@ -50,7 +50,7 @@ export function workerRow(change, activities) {
   };
 }
 
-function activityButton(choose, worker) {
+function activityButton(choose, getWorker) {
   const button = el("button", { type: "button" });
   let activity = null;
   button.addEventListener("click", () => runUnlessBusy(button, () => choose(activity)));
@@ -59,7 +59,7 @@ function activityButton(choose, worker) {
     update(next) {
       activity = next;
       setText(button, activity.name);
-      button.setAttribute("aria-pressed", String(worker().activity_sid === activity.sid));
+      button.setAttribute("aria-pressed", String(getWorker().activity_sid === activity.sid));
     },
   };
 }
