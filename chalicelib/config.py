@@ -210,10 +210,10 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
 
 def read(environ: MutableMapping[str, str]) -> Settings:
     """Read the settings like `load`, without checking that they are consistent."""
-    if defaults := environ.get("SETTINGS_DEFAULTS"):
+    if path := environ.get("SETTINGS_DEFAULTS"):
         if in_lambda(environ):
             raise SettingsError("SETTINGS_DEFAULTS is for local use only. Unset it in this stage.")
-        _add_defaults(environ, defaults)
+        _add_defaults(environ, path)
     return Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
 
 

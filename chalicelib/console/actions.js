@@ -26,10 +26,10 @@ export function useSession(functions) {
 /** The API's error codes that mean that the user's offer no longer exists. The HTTP status alone is not enough: proxies and firewalls also send 403, 404 and 410. */
 export const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
 
-let running = 0;
+let runningRequests = 0;
 
 /** Return whether a request with the user's token is running. */
-export const isBusy = () => running > 0;
+export const isBusy = () => runningRequests > 0;
 
 /**
  * Send a request with the user's token; return null if the session has ended. If the API refuses the token of a POST
@@ -38,8 +38,8 @@ export const isBusy = () => running > 0;
  */
 export async function call(method, path, parameters, headers = {}) {
   const { token, claims } = state.session;
-  running += 1;
-  const response = await request(method, path, { token, parameters, headers }).finally(() => (running -= 1));
+  runningRequests += 1;
+  const response = await request(method, path, { token, parameters, headers }).finally(() => (runningRequests -= 1));
   const isRefused = response.status === 401 && response.body?.Code === "UnauthorizedError";
   if (isRefused && state.session?.token === token) {
     session.expire(response);
@@ -142,7 +142,7 @@ export function notSent(key, seconds) {
   };
 }
 
-/** Return the service's error message. If TaskRouter refused the request, return only TaskRouter's reason. */
+/** Return the service's error message. If TaskRouter refused the request, return only TaskRouter's reason or, if it gave none, the HTTP status and TaskRouter's error code. */
 export const reasonOf = ({ status, body }) =>
   (body?.Message ?? `HTTP ${status}`).replace(/^TaskRouter refused the request \((.*?)\)(: )?/, (_, cause, hasReason) => (hasReason ? "" : cause));
 
@@ -208,9 +208,9 @@ function conclude(sid, reservation) {
 export function endByRecord({ sid, reservation }) {
   const row = state.inbox.rows.get(sid);
   if (row && row.phase !== "ended") {
-    const reached = ending(reservation, state.inbox.principal);
-    endRow(state.inbox, sid, reached, serverNow());
-    announceEnding(reached.kind, row);
+    const outcome = ending(reservation, state.inbox.principal);
+    endRow(state.inbox, sid, outcome, serverNow());
+    announceEnding(outcome.kind, row);
   } else {
     endTask(sid, reservation);
   }
@@ -346,10 +346,10 @@ function endTask(sid, reservation) {
   inbox.leaving.delete(sid);
   inbox.completions.delete(sid);
   inbox.progress = inbox.progress.filter((each) => each.reservation_sid !== sid);
-  const reached = taskEnding(reservation, inbox.principal);
-  const row = { sid, reservation: task, isTask: true, ending: { ...reached, at: serverNow() } };
+  const outcome = taskEnding(reservation, inbox.principal);
+  const row = { sid, reservation: task, isTask: true, ending: { ...outcome, at: serverNow() } };
   inbox.ended = [row, ...inbox.ended.filter((each) => each.sid !== sid)];
-  announceEnding(reached.kind, row);
+  announceEnding(outcome.kind, row);
 }
 
 /** Record in all tabs which Activity the user has requested. The SID is null if the switch had no effect. */
@@ -359,9 +359,9 @@ export function expectActivity(sid) {
 }
 
 /** Return the parameters of a rejection: the Activity that the user has chosen for this offer, if any. */
-export function rejection(offer) {
-  const sid = state.inbox.rows.get(offer)?.activityAfterRejection;
-  return state.activities.some((activity) => activity.sid === sid) ? { activity_sid: sid } : {};
+export function rejection(sid) {
+  const chosen = state.inbox.rows.get(sid)?.activityAfterRejection;
+  return state.activities.some((activity) => activity.sid === chosen) ? { activity_sid: chosen } : {};
 }
 
 export function openDialog(dialog) {

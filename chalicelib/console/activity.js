@@ -6,7 +6,7 @@ import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 
-/** Read the list of Activities and the Worker's current Activity, because an event about a change may have been lost. */
+/** Read the list of Activities and the Worker's current Activity, because an event about a change may have been lost. Return the response. */
 export async function loadActivities() {
   const response = await call("GET", "activities").catch(() => ({ status: 0 }));
   if (response?.status === 200) {

@@ -12,9 +12,9 @@ const iconLink = document.querySelector("#icon");
 const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", "icon-offers.svg") };
 // Cache the icon now: after the next deployment, the server no longer has this version of the file.
 new Image().src = icons.offers;
-/** Time in ms for which a tab keeps the lock after ringing. Other tabs get the same offer within this time. */
-const RINGING_TIME = 5000;
-let context = null;
+/** Time in ms for which a tab keeps the lock after ringing, because other tabs get the same offer within this time and must not ring again. */
+const SOUND_LOCK_TIME = 5000;
+let audioContext = null;
 
 /** Show the number of open offers in the tab's title. The tab's icon shows whether there are any. */
 export function showCount() {
@@ -90,7 +90,7 @@ function ringOnce(sid) {
   const hold = async (lock) => {
     if (lock) {
       await ring();
-      await new Promise((resolve) => setTimeout(resolve, RINGING_TIME));
+      await new Promise((resolve) => setTimeout(resolve, SOUND_LOCK_TIME));
     }
   };
   if (navigator.locks) {
@@ -102,20 +102,20 @@ function ringOnce(sid) {
 
 /** Play two short tones. */
 export async function ring() {
-  context ??= new AudioContext();
-  await context.resume();
-  for (const [start, frequency] of [
+  audioContext ??= new AudioContext();
+  await audioContext.resume();
+  for (const [delay, frequency] of [
     [0, 660],
     [0.16, 880],
   ]) {
-    const from = context.currentTime + start;
-    const tone = new OscillatorNode(context, { frequency });
-    const volume = new GainNode(context, { gain: 0 });
-    volume.gain.linearRampToValueAtTime(0.2, from + 0.02);
-    volume.gain.linearRampToValueAtTime(0, from + 0.15);
-    tone.connect(volume).connect(context.destination);
-    tone.start(from);
-    tone.stop(from + 0.15);
+    const start = audioContext.currentTime + delay;
+    const tone = new OscillatorNode(audioContext, { frequency });
+    const volume = new GainNode(audioContext, { gain: 0 });
+    volume.gain.linearRampToValueAtTime(0.2, start + 0.02);
+    volume.gain.linearRampToValueAtTime(0, start + 0.15);
+    tone.connect(volume).connect(audioContext.destination);
+    tone.start(start);
+    tone.stop(start + 0.15);
   }
 }
 

@@ -8,14 +8,14 @@ export const VERSION = import.meta.url.split("/").at(-2);
 /** Maximum time in ms that the browser waits for a response. API Gateway waits at most 29 s for a response. */
 const REQUEST_TIMEOUT = 35_000;
 
-/** No complete response arrived, so it is unknown whether the service received the request. */
+/** No complete response arrived, or its body is not JSON, so it is unknown whether the service received the request. */
 export class NoResponse extends Error {}
 
 /**
  * Send a request.
  *
  * Return {status, body, headers, sentAt, receivedAt}; the body is null if it is empty.
- * Throw NoResponse if there is no complete response.
+ * Throw NoResponse if no complete response arrives, or if the body is not JSON.
  */
 export async function request(method, path, { token, parameters, headers, timeout = REQUEST_TIMEOUT }) {
   const sentAt = Date.now();
@@ -70,11 +70,11 @@ function parseJson(json) {
 /** Limit, in seconds, for the pause that a response requests. TaskRouter may request a pause of a day, and a proxy a pause of an hour. */
 const MAX_REQUESTED_PAUSE = 60;
 
-/** Return the pause in ms that a response requests. The pause is 0 if no response arrived. */
+/** Return the pause in ms that a response requests. The pause is 0 if no response arrived or the response requests none. */
 export const requestedPause = (response) => (response?.headers ? 1000 * Math.min(MAX_REQUESTED_PAUSE, retryAfter(response, 0)) : 0);
 
-/** Return the seconds in Retry-After, or the default if the header is missing. */
-export function retryAfter(response, seconds) {
+/** Return the seconds in Retry-After, or the default if the header is missing or contains a date. */
+export function retryAfter(response, defaultSeconds) {
   const value = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-  return Number.isNaN(value) ? seconds : value;
+  return Number.isNaN(value) ? defaultSeconds : value;
 }

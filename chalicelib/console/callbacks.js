@@ -130,6 +130,7 @@ async function searchLog({ rows, cursor, searchedUntil }) {
   const { query } = log;
   const enough = rows.length + LOG_PAGE;
   let found = { rows, cursor, searchedUntil, complete: false, problem: null };
+  // Null until a request has succeeded. Before that, a failure ends the search.
   let failures = null;
   let hasMore = true;
   while (hasMore && log.query === query && !isSearchStopped) {
@@ -166,8 +167,8 @@ function requestPage({ searched, query }, cursor) {
   return lastPage;
 }
 
-function addPage({ rows, searchedUntil: previous }, { callbacks, next_cursor: cursor, searched_until: searched, complete }) {
-  // A request that continues within a time window may return a later time than the previous request.
-  const searchedUntil = previous && previous < searched ? previous : searched;
+function addPage({ rows, searchedUntil: previous }, { callbacks, next_cursor: cursor, searched_until: reached, complete }) {
+  // A request that continues within a time window may return a later time than the previous request. Keep the earlier time.
+  const searchedUntil = previous && previous < reached ? previous : reached;
   return { rows: [...rows, ...callbacks], cursor, problem: null, searchedUntil, complete };
 }

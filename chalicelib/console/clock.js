@@ -5,7 +5,7 @@ const TOLERANCE = 400;
 /** Maximum round trip in ms: polls time out after this time. A longer round trip means that the computer slept or its clock changed. */
 const MAX_ROUND_TRIP = 10_000;
 
-/** Maximum time for which a list waits for the server's clock. The polls may fail although the request for the list would succeed. */
+/** Maximum time in ms for which a list waits for the server's clock. It is then requested anyway, because the request may succeed even if polls fail. */
 const MAX_CLOCK_WAIT = 5000;
 
 let offset = 0;

@@ -16,9 +16,9 @@ const STRING_OR_SPACE = /("(?:[^"\\]|\\.)*")|\s+/g;
 const WORKFLOW = /^WW[\da-f]{32}$/;
 /** Minimum and maximum of each numeric field. */
 const RANGES = { priority: [0, 2_147_483_647], timeout: [1, 1_209_600] };
-/** Time for which the API remembers an Idempotency-Key. */
+/** Time in ms for which the API remembers an Idempotency-Key. */
 const KEY_LIFE = 86_400_000;
-/** Time after a success within which submitting the unchanged form is treated as the second click of a double-click. */
+/** Time in ms after a success within which submitting the unchanged form is treated as the second click of a double-click. */
 const DOUBLE_CLICK = 1000;
 
 /** Return the user's input in a field, or the field's default. */
@@ -140,13 +140,13 @@ function problemOfTask(response, isRepeat) {
     return () => text("createUnknown");
   }
   const { status, body } = response;
-  const isEarly = status === 429 || status === 503;
+  const isRetryable = status === 429 || status === 503;
   const key = { TaskUnidentified: "createUnidentified", TaskRouterDenied: "problemDenied" }[body?.Code] ?? "problemOther";
   const n = retryAfter(response, 1);
   // The form can't predict this error if the API writes numbers with more digits than the user typed.
   const [, length] = /^The attributes have (\d+) characters/.exec(body?.Message) ?? [];
   const refusal = () => (length ? attributesLong(length - ADDED_LENGTH) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
-  const reason = () => (isEarly ? text("tryAgainIn", { n }) : refusal());
-  const outcome = isRepeat && !isFinal(response) ? "createUnsettled" : isEarly && "createNotSent";
+  const reason = () => (isRetryable ? text("tryAgainIn", { n }) : refusal());
+  const outcome = isRepeat && !isFinal(response) ? "createUnsettled" : isRetryable && "createNotSent";
   return () => (outcome ? text(outcome, { reason: reason() }) : reason());
 }

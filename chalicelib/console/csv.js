@@ -31,8 +31,8 @@ const COLUMNS = [
  * remove quotes at the cell's beginning.
  */
 function csvField(value) {
-  const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
-  const safe = words.replace(/(?<=^|[;\r\n])"*(?!")(?=[\t\r\0]|(?:(?![\r\n])[\s"\p{Cc}\p{Cf}])*[=+\-@＝＋－＠])|^(?=\n)/gu, "$&'");
+  const content = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
+  const safe = content.replace(/(?<=^|[;\r\n])"*(?!")(?=[\t\r\0]|(?:(?![\r\n])[\s"\p{Cc}\p{Cf}])*[=+\-@＝＋－＠])|^(?=\n)/gu, "$&'");
   return `"${safe.replaceAll('"', '""')}"`;
 }
 

@@ -9,7 +9,7 @@ const SID = /^[A-Z]{2}[0-9a-f]{32}$/;
 export function countdown(milliseconds) {
   const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  const [hours, ...rest] = parts.map((part) => String(part).padStart(2, "0"));
+  const [, ...rest] = parts.map((part) => String(part).padStart(2, "0"));
   return (parts[0] ? [parts[0], ...rest] : [parts[1], rest[1]]).join(":");
 }
 
@@ -23,12 +23,12 @@ function withUnits(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const minutes = Math.floor(seconds / 60);
   const hours = Math.floor(minutes / 60);
-  const two = (number) => String(number).padStart(2, "0");
+  const padded = (count) => String(count).padStart(2, "0");
   if (hours) {
-    return minutes % 60 ? `${hours} h ${two(minutes % 60)} min` : `${hours} h`;
+    return minutes % 60 ? `${hours} h ${padded(minutes % 60)} min` : `${hours} h`;
   }
   if (minutes) {
-    return seconds % 60 ? `${minutes} min ${two(seconds % 60)} s` : `${minutes} min`;
+    return seconds % 60 ? `${minutes} min ${padded(seconds % 60)} s` : `${minutes} min`;
   }
   return `${seconds} s`;
 }
@@ -89,7 +89,7 @@ export const fields = (attributes, path = "") =>
       : [[label(`${path}${name}`), value]],
   );
 
-const isText = (value) => typeof value === "string" && value.trim() !== "" && !SID.test(value);
+const isTitleText = (value) => typeof value === "string" && value.trim() !== "" && !SID.test(value);
 
 /** Return the text of an attribute's value, and whether the text needs a monospaced font. */
 export function attributeText(value) {
@@ -126,12 +126,12 @@ function rawTitleParts(reservation, titleAttributes) {
   const attributes = reservation.task_attributes ?? {};
   const named = titleAttributes.map((name) => attributes[name]);
   const nameOf = (value) => titleAttributes[named.indexOf(value)];
-  const chosen = named.filter((value) => isText(value) || ["number", "bigint"].includes(typeof value));
+  const chosen = named.filter((value) => isTitleText(value) || ["number", "bigint"].includes(typeof value));
   if (chosen.length) {
     const isFirst = chosen[0] === named[0];
     return chosen.length > 1 || isFirst ? chosen.map(String) : [label(nameOf(chosen[0])), String(chosen[0])];
   }
-  const texts = Object.entries(attributes).filter(([, value]) => isText(value));
+  const texts = Object.entries(attributes).filter(([, value]) => isTitleText(value));
   if (texts.length === 1) {
     return [label(texts[0][0]), texts[0][1]];
   }
@@ -144,9 +144,9 @@ export const taskTitle = (reservation, titleAttributes) =>
   titleParts(reservation, titleAttributes).join(": ");
 
 /** Return how urgent an offer is: calm, soon or last. */
-export function urgency(left, timeout) {
-  if (left <= Math.min(10_000, timeout / 5)) {
+export function urgency(timeLeft, timeout) {
+  if (timeLeft <= Math.min(10_000, timeout / 5)) {
     return "last";
   }
-  return left <= Math.min(30_000, timeout / 2) ? "soon" : "calm";
+  return timeLeft <= Math.min(30_000, timeout / 2) ? "soon" : "calm";
 }

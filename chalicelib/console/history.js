@@ -10,10 +10,11 @@ const PAGE = 50;
 /** A page may contain few Reservations, or none, although more pages follow. Pages are therefore loaded until there are enough rows. */
 const ENOUGH = 20;
 const MAX_REQUESTS = 5;
+/** Time in ms after which a load is considered slow. */
 const NOTICEABLE_DELAY = 300;
 
 const HOUR = 3_600_000;
-/** Lengths of the periods that the user can choose. */
+/** Lengths in ms of the periods that the user can choose. */
 export const PERIODS = { hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR, all: Infinity };
 
 export const historyStatus = () => drafts.status ?? "";
@@ -35,7 +36,7 @@ export function loadHistory(loading = "list") {
   return loadList(state.history, loading === "list" ? loadFirstPages : loadPages, loading);
 }
 
-/** Load a list, or its next page, as soon as the server's clock is known. The function `load` takes {rows, cursor}, and returns their new values. */
+/** Load a list, or its next page, once the server's clock is known or MAX_CLOCK_WAIT has passed. The function `load` takes {rows, cursor}, and returns their new values. */
 export async function loadList(list, load, loading) {
   const query = {};
   Object.assign(list, { query, loading, isSlow: false, problem: null });

@@ -12,14 +12,14 @@ import { drafts, storeDraft } from "./session.js";
 import { text } from "./texts.js";
 
 /** Milliseconds for which a row keeps its place after it has ended. */
-const STAY = 5000;
+const STAY_TIME = 5000;
 /** Milliseconds for which an ended row is listed. */
-const KEEP = 600_000;
+const LISTED_TIME = 600_000;
 export const MAX_ENDED = 20;
-/** Milliseconds for which an overview that was read before a Task ended may still show the Task. */
-const STALE = 15_000;
+/** Milliseconds after the end of a Task within which an overview that still shows the Task is considered out of date. */
+const STALE_TIME = 15_000;
 /** Maximum milliseconds until the outcome of a request is first checked. */
-const CHECK = 3000;
+const MAX_CHECK_DELAY = 3000;
 const ROLES = ["worker", "supervisor", "service"];
 
 export const newInbox = () => ({
@@ -85,10 +85,10 @@ export function removeRow(inbox, sid) {
  */
 export function applyOverview(inbox, overview, now, isHeld, requestedAt) {
   const pending = overview.reservations.filter(({ status }) => status === "pending");
-  const completed = new Set(inbox.ended.filter((each) => each.isTask && now - each.ending.at < STALE).map(({ sid }) => sid));
+  const recentlyEnded = new Set(inbox.ended.filter((each) => each.isTask && now - each.ending.at < STALE_TIME).map(({ sid }) => sid));
   const decided = new Map();
   overview.reservations
-    .filter((each) => each.status !== "pending" && !completed.has(each.reservation_sid))
+    .filter((each) => each.status !== "pending" && !recentlyEnded.has(each.reservation_sid))
     .forEach((each) => decided.set(each.reservation_sid, each));
   const shown = new Set();
   const added = [];
@@ -140,7 +140,7 @@ function applyProgress(inbox, decided, requestedAt) {
   for (const [sid, { claimed }] of decided) {
     inbox.leaving.delete(sid);
     if (undecided(inbox, sid)?.verb === "complete") {
-      inbox.completions.set(sid, { isBusy: true, label: "checking", undecidedFrom: performance.now() + CHECK });
+      inbox.completions.set(sid, { isBusy: true, label: "checking", undecidedFrom: performance.now() + MAX_CHECK_DELAY });
     }
     if (!claimed && inbox.completions.get(sid)?.undecidedFrom <= requestedAt) {
       inbox.completions.set(sid, { problem: () => text("problemNotCompleted") });
@@ -169,7 +169,7 @@ function applyPending(inbox, sid, reservation, requestedAt) {
     inbox.rows.set(sid, { sid, reservation, json, phase: "open", problem: null, isNew: inbox.loaded, deadline: Date.parse(reservation.expires_at) });
     const sent = undecided(inbox, sid);
     if (sent) {
-      startCheck(inbox, sid, CHECK, sent);
+      startCheck(inbox, sid, MAX_CHECK_DELAY, sent);
     }
     return true;
   }
@@ -191,20 +191,20 @@ function applyPending(inbox, sid, reservation, requestedAt) {
  * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. A
  * request whose response was lost has made its claim by the first check. If an overview that is requested at that time
  * or later shows no claim, nothing was decided. The row shows `wait`, the time in ms until a repeated request can
- * succeed. Because the offer may end before that time, the first check takes place after at most CHECK ms.
+ * succeed. Because the offer may end before that time, the first check takes place after at most MAX_CHECK_DELAY ms.
  */
 export function startCheck(inbox, sid, wait, sent) {
   const now = performance.now();
-  const pause = Math.min(wait, CHECK);
+  const pause = Math.min(wait, MAX_CHECK_DELAY);
   changeRow(inbox, sid, { ...sent, phase: "checking", nextCheckAt: now + wait, undecidedFrom: now + pause });
   return pause;
 }
 
-/** End a row; the row keeps its place for STAY milliseconds. */
+/** End a row; the row keeps its place for STAY_TIME milliseconds. */
 export function endRow(inbox, sid, outcome, now) {
   const row = inbox.rows.get(sid);
   if (row && row.phase !== "ended") {
-    changeRow(inbox, sid, { phase: "ended", ending: { ...outcome, at: now }, stayUntil: performance.now() + STAY, problem: null });
+    changeRow(inbox, sid, { phase: "ended", ending: { ...outcome, at: now }, stayUntil: performance.now() + STAY_TIME, problem: null });
   }
 }
 
@@ -212,7 +212,7 @@ export function endRow(inbox, sid, outcome, now) {
  * Return how a Reservation ended: {kind, note}. The note is a function, because the language may change.
  *
  * @param reservation - a Reservation with a status other than pending.
- * @param principal - the caller's name in accepted_by, such as worker:WK….
+ * @param principal - the user's name in accepted_by, such as worker:WK….
  */
 export function ending(reservation, principal) {
   const { status, accepted_by: acceptedBy, worker_name: workerName } = reservation;
@@ -280,7 +280,7 @@ export function arrange(inbox, now, isHeld) {
       .sort((a, b) => a.deadline - b.deadline || (a.sid < b.sid ? -1 : 1))
       .map(({ sid }) => sid);
   }
-  inbox.ended = inbox.ended.filter(({ ending: { at } }) => now - at < KEEP).slice(0, MAX_ENDED);
+  inbox.ended = inbox.ended.filter(({ ending: { at } }) => now - at < LISTED_TIME).slice(0, MAX_ENDED);
 }
 
 export const rowTitle = (inbox, { reservation }) => taskTitle(reservation, inbox.titleAttributes);

@@ -11,11 +11,11 @@ const OWN_KEYS = "input, select, textarea, [contenteditable], dialog";
 const SCROLLED = '[tabindex="0"]';
 
 /** Milliseconds for which a key in DECIDING is ignored after the same key was pressed, or after the page has selected a row. */
-const PAUSE = 400;
-/** Milliseconds after typing for which the keys in DECIDING are ignored. The page may have returned from a sign-in while the user was typing. */
-const TYPING = 2000;
+const KEY_PAUSE = 400;
+/** Milliseconds after typing for which the keys in DECIDING are ignored, because the page may have returned from a sign-in while the user was typing. */
+const TYPING_PAUSE = 2000;
 /** Keys with which the user leaves a field. */
-const LEAVING = ["Enter", "Escape", "Tab"];
+const LEAVING_KEYS = ["Enter", "Escape", "Tab"];
 
 export const SHORTCUTS = [
   ["keysNext", ["J", "K"]],
@@ -83,8 +83,8 @@ function press(event) {
   // The open settings may cover the selected row, so no shortcut works, wherever the focus is.
   const isTyping = document.querySelector(".me[open]") || event.target.closest?.(isArrow ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
   const now = performance.now();
-  const mayBeTyping = now - typedAt < TYPING;
-  if (isTyping && LEAVING.includes(event.key)) {
+  const mayBeTyping = now - typedAt < TYPING_PAUSE;
+  if (isTyping && LEAVING_KEYS.includes(event.key)) {
     typedAt = -Infinity;
   } else if (mayBeTyping || (isTyping && event.key.length === 1)) {
     typedAt = now;
@@ -96,9 +96,9 @@ function press(event) {
   }
   event.preventDefault();
   releaseRows();
-  const isRepeated = key === lastPress.key && now - lastPress.at < PAUSE;
+  const isRepeated = key === lastPress.key && now - lastPress.at < KEY_PAUSE;
   lastPress = { key, at: now };
-  if (DECIDING.has(key) && (isHistory() || mayBeTyping || event.repeat || isRepeated || now - state.selectedAt < PAUSE)) {
+  if (DECIDING.has(key) && (isHistory() || mayBeTyping || event.repeat || isRepeated || now - state.selectedAt < KEY_PAUSE)) {
     return;
   }
   action(shownSelection());

@@ -24,17 +24,18 @@ import { HistoryPage } from "./view_history.js";
 import { InboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
 
+/** Time in ms after which the first load is considered slow. */
 const SLOW = 300;
-/** Maximum normal gap between two ticks. A longer gap may mean that the computer slept or its clock changed. Hidden pages also tick slowly. */
-const ASLEEP = 5000;
+/** Maximum normal gap in ms between two ticks. A longer gap may mean that the computer slept or its clock changed. Hidden pages also tick slowly. */
+const MAX_TICK_GAP = 5000;
 /** Browsers slow down the ticks of hidden pages to one per minute. A gap longer than this means that the computer has slept. */
 const SLOWEST_TICK = 90_000;
 /** Time after the end of an offer or Task within which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
 /** Maximum age of a timeout that explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
-/** Age at which the Activities are read again when the page becomes visible. An event about a change may have been lost. */
-const OLD = 60_000;
+/** Age in ms above which the Activities are read again when the page becomes visible, because an event about a change may have been lost. */
+const MAX_ACTIVITIES_AGE = 60_000;
 
 /** Minimum time between two renewals. It prevents sessions that end sooner from being renewed constantly. */
 const RENEWAL_PAUSE = 60_000;
@@ -176,7 +177,7 @@ const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 /** The token that the API refused before the page knew whether it could renew the session, or null. */
 let refusedToken = null;
 
-/** End the session because the API refused the token, or because the token has expired. */
+/** End the session because the API refused the token, or because the token has expired. If it is not known yet whether there is an identity provider, wait until it is known. *
 function refuse() {
   const { token, claims } = state.session;
   const isExpired = claims.expiresAt <= serverNow();
@@ -192,16 +193,16 @@ function refuse() {
 /** End the session, then continue with another tab's token or, if nobody is using the page, renew the session. */
 function expire(at) {
   const { nextToken } = state;
-  const isUnused = state.hasProvider && isIdle();
-  const mayRenew = isUnused && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
+  const isRenewalPossible = state.hasProvider && isIdle();
+  const mayRenew = isRenewalPossible && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
   storeExpiry(at);
   showSignInPage({ kind: "expired", at });
   if (nextToken) {
     signIn(nextToken);
   } else if (mayRenew) {
     leaveSilently();
-  } else if (!isUnused) {
-    // If nobody is using the page, the tab that renews the session alerts the user if the renewal fails.
+  } else if (!isRenewalPossible) {
+    // If a renewal is possible, the tab that renews the session alerts the user if the renewal fails.
     alertToExpiry(at);
   }
 }
@@ -291,7 +292,7 @@ let passed = new Map();
  */
 function announceTimeLeft() {
   const { rows, order } = state.inbox;
-  const before = passed;
+  const previous = passed;
   passed = new Map();
   for (const sid of order.length <= 3 ? order : [state.selected]) {
     const row = rows.get(sid);
@@ -299,7 +300,7 @@ function announceTimeLeft() {
     if (left > 0) {
       const limit = ANNOUNCED.find((each) => left <= each) ?? null;
       passed.set(sid, limit);
-      if (limit && before.has(sid) && before.get(sid) !== limit) {
+      if (limit && previous.has(sid) && previous.get(sid) !== limit) {
         announce(text("announceLeft", { n: left, title: rowTitle(state.inbox, row) }));
       }
     }
@@ -311,7 +312,7 @@ let lastTick = Date.now();
 function update() {
   const now = Date.now();
   const gap = Math.abs(now - lastTick);
-  if (gap > ASLEEP) {
+  if (gap > MAX_TICK_GAP) {
     forgetClock();
     polling?.pollNow({ isForced: gap > SLOWEST_TICK });
   }
@@ -344,7 +345,7 @@ let activitiesReadAt = Date.now();
 
 /** Read the Activities again when the page becomes visible, unless they were read recently. */
 function refreshActivities() {
-  const isOld = Math.abs(Date.now() - activitiesReadAt) > OLD;
+  const isOld = Math.abs(Date.now() - activitiesReadAt) > MAX_ACTIVITIES_AGE;
   if (isOld && state.session && document.visibilityState === "visible") {
     activitiesReadAt = Date.now();
     loadActivities();
@@ -422,7 +423,7 @@ function enter() {
 
 /**
  * Start a session with the token of a completed sign-in; without a token, show that the sign-in failed. If a renewal returns a token
- * of a different user, ask before the token replaces the session.
+ * of a different user, ask before the token replaces the session or, if the session has ended, show that it has ended.
  */
 function completeSignIn(token) {
   takeFragment();
@@ -517,14 +518,14 @@ function openSection(name) {
   });
 }
 
-let cancelQuestion = () => {};
+let cancelRetry = () => {};
 
 /**
  * Ask the API whether there is an identity provider, and retry until the API responds. At the start of a shift, requests may
  * be throttled. If a sign-in is complete, first request its token.
  */
 async function askForProvider(failures = 0) {
-  cancelQuestion();
+  cancelRetry();
   const isComplete = isSignInComplete();
   const response = await request(isComplete ? "POST" : "GET", "console/session", { parameters: isComplete ? {} : null }).catch(() => null);
   if (isComplete && response?.status < 429) {
@@ -542,8 +543,8 @@ async function askForProvider(failures = 0) {
   }
   state.isUnanswered = true;
   changed();
-  cancelQuestion();
-  cancelQuestion = after(pauseBefore(response, failures), () => askForProvider(failures + 1));
+  cancelRetry();
+  cancelRetry = after(pauseBefore(response, failures), () => askForProvider(failures + 1));
 }
 
 start();

@@ -38,7 +38,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   const { signal } = stopping;
   const channel = openChannel(`console ${owner}`);
   let overview = null;
-  let tag = null;
+  let etag = null;
   let connection = { state: "connecting", since, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
@@ -67,7 +67,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
     const requestedAt = performance.now();
     let response = null;
     try {
-      const headers = tag ? { "If-None-Match": tag } : {};
+      const headers = etag ? { "If-None-Match": etag } : {};
       response = await request("GET", "overview", { token, headers, timeout: POLL_TIMEOUT });
     } catch (error) {
       if (!(error instanceof NoResponse)) {
@@ -106,7 +106,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   function compete(options) {
     navigator.locks.request(`console poll ${owner}`, options, lead).catch(({ name }) => {
       if (name === "SecurityError" && !signal.aborted) {
-        // A browser that blocks storage also refuses locks.
+        // A browser that blocks storage also refuses locks, so this tab polls on its own.
         lead();
         return;
       }
@@ -139,7 +139,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
     readServerTime(response);
     if (response.status === 200) {
       overview = response.body;
-      tag = response.headers.get("ETag");
+      etag = response.headers.get("ETag");
     }
     const previous = connection;
     heardAt = performance.now();
@@ -214,7 +214,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
       heardAt = performance.now();
       // A tab that was opened before a deployment may omit `wait` and `age`.
       connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0), requestedAt: heardAt - (data.age ?? 0) };
-      tag = null;
+      etag = null;
       setClockOffset(data.offset, data.offsetError);
       show(overview, connection, false);
     } else if (data.type === "wake") {
@@ -228,12 +228,12 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
     }
   });
 
-  let hide = () => {};
-  /** While the page is visible, hold a lock that makes the leading tab poll at the faster pace. */
+  let releaseLock = () => {};
+  /** While the page is visible, hold a lock that makes the polling tab poll at the faster pace. */
   function showVisibility() {
-    hide();
+    releaseLock();
     if (document.visibilityState === "visible") {
-      const released = new Promise((resolve) => (hide = resolve));
+      const released = new Promise((resolve) => (releaseLock = resolve));
       navigator.locks?.request(visibleLock(owner), { mode: "shared" }, () => released).catch(() => {});
       pollNow();
     }
@@ -260,7 +260,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
       isLeader = false;
       stopping.abort();
       wake(true);
-      hide();
+      releaseLock();
       channel?.close();
     },
   };

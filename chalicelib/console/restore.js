@@ -42,8 +42,8 @@ export function restorePage() {
 }
 
 /** Look up Reservations that ended before the page was left, or before it was loaded again, and list them. */
-async function findEnded(inbox, sids) {
-  for (const [sid, isTask] of [...sids].slice(0, MAX_ENDED)) {
+async function findEnded(inbox, isTaskBySid) {
+  for (const [sid, isTask] of [...isTaskBySid].slice(0, MAX_ENDED)) {
     const response = state.session && (await call("GET", `reservations/${sid}`).catch(() => null));
     const reservation = response?.body;
     if (response?.status === 200 && reservation.status !== "pending" && !inbox.ended.some((each) => each.sid === sid)) {

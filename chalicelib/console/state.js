@@ -127,7 +127,7 @@ export const state = {
 /** The sections of the page, by the first word of the address's fragment. The object has no prototype, so words such as `constructor` have no section. */
 const SECTIONS = { __proto__: null, offers: "inbox", history: "history", overview: "overview", callbacks: "callbacks", reservations: "inspect" };
 /** Sections that Workers may not see. */
-const SUPERVISED = new Set(["overview", "callbacks"]);
+const SUPERVISOR_SECTIONS = new Set(["overview", "callbacks"]);
 
 /** Return the section in a fragment such as #overview or #/overview. Links to rows lead to the Inbox. */
 export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]] ?? "inbox";
@@ -135,7 +135,7 @@ export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]
 /** Return the section that the page shows. An address without a Reservation's SID, such as #/reservations, shows the Inbox. */
 export const section = () => {
   const wanted = drafts.section ?? "inbox";
-  const isHidden = wanted === "inspect" ? drafts.inspected === undefined : SUPERVISED.has(wanted) && state.session?.claims.role === "worker";
+  const isHidden = wanted === "inspect" ? drafts.inspected === undefined : SUPERVISOR_SECTIONS.has(wanted) && state.session?.claims.role === "worker";
   return isHidden ? "inbox" : wanted;
 };
 
@@ -197,7 +197,7 @@ export function everySecond(listener) {
 
 export const tick = () => listeners.forEach((listener) => listener());
 
-/** Return whether TaskRouter offers Tasks to a Worker; null if that is unknown. */
+/** Return whether TaskRouter offers Tasks to a Worker, or null if that is unknown. */
 export const isAvailable = (worker) =>
   state.activities.find(({ sid }) => sid === worker?.activity_sid)?.available ?? null;
 
@@ -207,10 +207,10 @@ export const areActivitiesMissing = () => state.activitiesRetryAt > 0 && !state.
 export const isOffline = () => state.connection.state === "down";
 
 /** Milliseconds without pointer movement after which rows may move under the pointer. */
-const HOLD = 10_000;
+const HOLD_TIME = 10_000;
 
 /** Keep the rows in place for a few seconds. */
-export const holdRows = () => (state.heldUntil = performance.now() + HOLD);
+export const holdRows = () => (state.heldUntil = performance.now() + HOLD_TIME);
 
 /** Let the rows move again. */
 export function releaseRows() {

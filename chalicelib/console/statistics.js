@@ -8,7 +8,7 @@ import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 
 /** The sweep updates the statistics once a minute. */
-const SWEEP_PAUSE = 60_000;
+const SWEEP_INTERVAL = 60_000;
 /** Allowance for the duration of a sweep, which varies. */
 const SWEEP_DELAY = 2_000;
 const FIRST_PAUSE = 5_000;
@@ -16,7 +16,8 @@ const MAX_LATE_PAUSE = 60_000;
 const MAX_FAILED_PAUSE = 300_000;
 /** Pauses vary by up to this time, so that consoles do not send their requests at the same time. */
 const SPREAD = 3_000;
-const NOTICED = 300;
+/** Time in ms after which a load is considered slow. */
+const SLOW_STATISTICS = 300;
 
 /**
  * Load the statistics whenever the sweep has probably updated them, except while the page is hidden; return a function
@@ -40,25 +41,25 @@ export function refreshStatistics() {
     setTimeout(() => {
       statistics.isSlow = true;
       changed();
-    }, NOTICED);
+    }, SLOW_STATISTICS);
     const response = await call("GET", "statistics").catch(() => undefined);
     isLoading = false;
     statistics.isLoading = false;
     if (response !== null) {
-      const before = statistics.shown?.updated_at;
+      const previousUpdate = statistics.shown?.updated_at;
       receiveStatistics(statistics, response);
-      attempts = statistics.shown?.updated_at === before ? attempts + 1 : 0;
+      attempts = statistics.shown?.updated_at === previousUpdate ? attempts + 1 : 0;
       const maximum = statistics.problem ? MAX_FAILED_PAUSE : MAX_LATE_PAUSE;
       const pause = Math.max(requestedPause(response), Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
       statistics.nextAt = performance.now() + pause + SPREAD * Math.random();
     }
-    // The response is null if the session has ended. The page stays if another tab's token continues the session.
-    plan();
+    // Even if the session has ended (the response is null), schedule the next load, because another tab's token may continue the session.
+    schedule();
     changed();
   }
 
   /** Load when the pause is over. */
-  function plan() {
+  function schedule() {
     clearTimeout(timer);
     if (!isStopped) {
       timer = setTimeout(load, Math.max(0, statistics.nextAt - performance.now()));
@@ -66,19 +67,19 @@ export function refreshStatistics() {
   }
 
   statistics.load = load;
-  document.addEventListener("visibilitychange", plan);
-  plan();
+  document.addEventListener("visibilitychange", schedule);
+  schedule();
   return () => {
     isStopped = true;
     clearTimeout(timer);
-    document.removeEventListener("visibilitychange", plan);
+    document.removeEventListener("visibilitychange", schedule);
   };
 }
 
 /** Return the time in ms until the sweep has probably updated the statistics. */
 function untilUpdate({ shown }) {
   const updatedAt = Date.parse(shown?.updated_at);
-  return isClockKnown() && updatedAt ? updatedAt + SWEEP_PAUSE + SWEEP_DELAY - serverNow() : 0;
+  return isClockKnown() && updatedAt ? updatedAt + SWEEP_INTERVAL + SWEEP_DELAY - serverNow() : 0;
 }
 
 /** Show the statistics. If they cannot be loaded, show the reason and the last values, but hide the values if access is forbidden. */

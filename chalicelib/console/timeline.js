@@ -10,11 +10,11 @@ export const isUnfinished = ({ status }) => status in PHASES;
 /** Return the status changes, without the initial status `pending`. */
 const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 
-/** Return the entry with which the callback was recorded, if the callback arrived before any event. */
-const firstEntry = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
+/** Return the entry with which the callback was recorded, or null if an event was recorded first. */
+const callbackEntry = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
 /** Return when the service began to answer the callback. The time is missing if an earlier version recorded an event before the callback. */
-export const answeredAt = (record) => record.delivery?.answered_at ?? firstEntry(record)?.at;
+export const answeredAt = (record) => record.delivery?.answered_at ?? callbackEntry(record)?.at;
 
 /** Return {at, isExact}: when the Reservation was created or, if that is unknown, when its callback arrived shortly afterward. */
 function creationOf(record) {
@@ -54,17 +54,17 @@ export function phasesOf(record, now) {
     .filter(({ name }) => name);
   const total = phases.reduce((sum, { time }) => sum + time, 0);
   const shares = phases.map(({ time }) => Math.max(MIN_SHARE, total ? time / total : 1));
-  const all = shares.reduce((sum, share) => sum + share, 0);
+  const shareSum = shares.reduce((sum, share) => sum + share, 0);
   let from = 0;
   return phases.map((phase, index) => {
-    const share = shares[index] / all;
+    const share = shares[index] / shareSum;
     from += share;
     return { ...phase, from: from - share, share };
   });
 }
 
 /**
- * Return how and when the offer was decided or ended, and by whom: {to, at, by, note}; null if the offer is open. `by`
+ * Return how and when the offer was decided or ended, and by whom: {to, at, by, note}, or null if the offer is open. `by`
  * is null if the Reservation is only known to be gone. TaskRouter may report the ending later.
  */
 export function decisionOf(record) {
@@ -81,7 +81,7 @@ export function decisionOf(record) {
  * If the callback created the record, the callback arrived first, even if a later event has an earlier time.
  */
 export const wasDecidedBefore = (record) =>
-  !firstEntry(record) && [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
+  !callbackEntry(record) && [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
 
 /** Return the rule that chose the answer. Earlier versions recorded the rule only in the first note. */
-export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(firstEntry(record)?.note)?.[1] ?? null;
+export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(callbackEntry(record)?.note)?.[1] ?? null;

@@ -10,7 +10,7 @@ const worker = startWorker();
 let isWorkerLost = !worker;
 let lastId = 0;
 
-/** Return the web worker; null if the browser refuses to start it. Slow timers are better than none. */
+/** Start the web worker, and return it. Return null if the browser refuses to start it: slow timers are better than none. */
 function startWorker() {
   try {
     const started = new Worker(policy ? policy.createScriptURL("") : url);

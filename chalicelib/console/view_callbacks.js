@@ -22,8 +22,8 @@ export class CallbacksPage extends Page {
     }
   }
 
-  componentDidUpdate(...before) {
-    super.componentDidUpdate(...before);
+  componentDidUpdate(...args) {
+    super.componentDidUpdate(...args);
     if (this.searched !== drafts.logFilter) {
       this.search();
     }
@@ -142,7 +142,7 @@ function logRow(callback, index) {
 
 const extraRow = (callback, index, children) => html`<tr key=${`more-${index}`} role="row" class="why" data-bad=${callback.status >= 400 || callback.signature === "invalid" || callback.error ? "" : null}><td role="cell" colspan="6">${children}</td></tr>`;
 
-/** Return the text that explains why a delivery failed. */
+/** Return the text that explains why a callback failed, or an empty string. */
 function reason({ likely_cause: cause, error, reason: why }) {
   return cause ? causeText(cause) : [error, why].filter(Boolean).join(": ");
 }

@@ -39,7 +39,7 @@ const LABELS = { attributes: "attributes", workflow_sid: "workflow", task_channe
 /** A label, an input, and below the input an error message or a hint. */
 function taskInput(name, input, hint) {
   const mistake = state.creation.mistakes[name];
-  const about = `task-${name}-note`;
+  const noteId = `task-${name}-note`;
   const props = {
     id: `task-${name}`,
     value: taskField(name),
@@ -47,13 +47,13 @@ function taskInput(name, input, hint) {
     autocomplete: "off",
     onInput: ({ target }) => setTaskField(name, target.value),
     "aria-invalid": mistake ? "true" : null,
-    "aria-describedby": mistake || hint ? about : null,
+    "aria-describedby": mistake || hint ? noteId : null,
     "aria-required": name === "attributes" ? "true" : null,
   };
   return html`<div class="field">
     <label for=${props.id}>${text(LABELS[name])}</label>
     ${input(props)}
-    ${mistake ? html`<p id=${about} class="wrong">${icon("last")}<span>${mistake()}</span></p>` : hint && html`<p id=${about} class="hint">${hint}</p>`}
+    ${mistake ? html`<p id=${noteId} class="wrong">${icon("last")}<span>${mistake()}</span></p>` : hint && html`<p id=${noteId} class="hint">${hint}</p>`}
   </div>`;
 }
 

@@ -51,14 +51,14 @@ export function dialog() {
 
 /** Ask whether to replace the session with that of a sign-in link or of a different company account. */
 function linkQuestion({ claims, accept }) {
-  const leave = (event) => {
+  const acceptLink = (event) => {
     event.target.closest("dialog").close();
     accept();
   };
   const [name, other] = [state.session.claims, claims].map(sessionName);
   return html`
     <p class="body">${text("linkText", { name, other })}</p>
-    <div class="foot"><button type="button" onClick=${leave}>${text("linkAccept")}</button></div>
+    <div class="foot"><button type="button" onClick=${acceptLink}>${text("linkAccept")}</button></div>
   `;
 }
 
@@ -67,10 +67,10 @@ const sessionName = ({ identity, role, workerSid }) =>
   [identity || text(role), workerSid && shortSid(workerSid)].filter(Boolean).join(" ");
 
 function phone(sid) {
-  const { isSending, problem, field: wrong } = state.dialog;
+  const { isSending, problem, field: wrongField } = state.dialog;
   const obstacleNow = !isSending && obstacle(sid);
-  const problemNow = obstacleNow || (!wrong && problem?.());
-  const props = (name) => ({ name, problem: wrong === name && problem });
+  const problemNow = obstacleNow || (!wrongField && problem?.());
+  const props = (name) => ({ name, problem: wrongField === name && problem });
   return html`<form onSubmit=${(event) => sendPhone(event, sid)}>
     <div class="body">
       <p class="muted">${text(isSupervisor() ? "phoneTextOther" : "phoneText")}</p>
@@ -105,15 +105,15 @@ async function sendPhone(event, sid) {
   const parameters = Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
   await decide(sid, "accept", parameters);
   const row = state.inbox.rows.get(sid);
-  const isUnsent = row?.phase === "open" && row.problem;
-  if (!isUnsent) {
+  const hadNoEffect = row?.phase === "open" && row.problem;
+  if (!hadNoEffect) {
     // The number is needed only for a retry.
     storeDraft(numberDraft(sid));
   }
   if (state.dialog !== shown) {
     return;
   }
-  if (isUnsent) {
+  if (hadNoEffect) {
     Object.assign(shown, { isSending: false, problem: row.problem, field: form.elements[row.field] ? row.field : null });
     form.elements[row.field]?.focus();
     changed();

@@ -37,7 +37,7 @@ function activity(worker) {
   const choose = ({ target }) => {
     switchActivity(target.value);
     if (preferences.shortcuts) {
-      // While the list has the focus, keys choose an Activity instead of deciding an offer.
+      // Leave the list. While it has the focus, keys choose an Activity instead of deciding an offer.
       target.blur();
     }
   };

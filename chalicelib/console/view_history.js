@@ -43,7 +43,7 @@ export class HistoryPage extends Page {
           ${filterField()}
         </div>
         ${shown.length > 0 && html`<ul class="offers ended">${shown.map(historyRow)}</ul>`}
-        ${below(rows, shown)}
+        ${belowRows(rows, shown)}
       </section>
     </main>`;
   }
@@ -71,7 +71,7 @@ function summary(rows, shown) {
 }
 
 /** The area below the rows, which explains an empty list or a failure, or contains the button for more rows. */
-function below(rows, shown) {
+function belowRows(rows, shown) {
   const { loading, isSlow, problem, cursor } = state.history;
   if (!rows.length && loading === "list") {
     return isSlow && blankRows();

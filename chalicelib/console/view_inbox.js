@@ -37,9 +37,9 @@ export class InboxPage extends Page {
   }
 }
 
-export const notice = (tone, name, title, words, action) =>
+export const notice = (tone, iconName, title, words, action) =>
   html`<div class="banner" data-tone=${tone} role=${tone === "red" ? "alert" : "status"}>
-    ${icon(name)}
+    ${icon(iconName)}
     <p><strong>${title}</strong> ${words}</p>
     ${action && html`<button type="button" onClick=${action.run}>${action.name}</button>`}
   </div>`;
@@ -196,7 +196,7 @@ class InProgress extends Component {
       const next = elements[Math.min(this.focused, elements.length - 1)];
       (next ?? document.querySelector("#progress")).focus();
       if (next) {
-        // A shortcut that is pressed at this moment is not meant for the newly focused Task.
+        // Ignore a shortcut pressed at this moment, which is not meant for the newly focused Task.
         select(next.id.slice(-34), { isAutomatic: true });
       }
     }
@@ -228,7 +228,7 @@ function progressItem(reservation) {
   const isSelected = state.selected === sid;
   const since = Date.parse(reservation.reserved_at);
   const names = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean).join(", ");
-  // An accepted offer keeps its row, and the ID of the row, for a few seconds.
+  // An accepted offer keeps its row, and the ID of the row, for a few seconds. Its Task therefore needs a different ID.
   const id = `${state.inbox.rows.has(sid) ? "task" : "row"}-${sid}`;
   return html`<li key=${sid} id=${id} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${focusRow(sid)}>
     <p class="between">

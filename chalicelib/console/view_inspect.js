@@ -33,9 +33,9 @@ export class InspectPage extends Page {
     clearTimeout(this.timer);
   }
 
-  /** A change in the Inbox indicates that the record has changed. */
-  componentDidUpdate(...before) {
-    super.componentDidUpdate(...before);
+  /** Load the record again if the lists show that the Reservation has changed. */
+  componentDidUpdate(...args) {
+    super.componentDidUpdate(...args);
     const current = listedState(this.props.sid);
     if (current !== this.shownState) {
       this.shownState = current;
@@ -120,17 +120,17 @@ const panel = (name, note, children) => html`<section class="panel" aria-labelle
 /** Return a component that is rendered again each second until the Reservation has ended. */
 const tickingUntilEnd = (record, show) => html`<${Ticking} value=${() => (isUnfinished(record) ? Math.floor(serverNow() / 1000) : 0)} show=${show} />`;
 
-const left = (record, at) => Math.max(0, Date.parse(record.expires_at) - at);
+const timeLeft = (record, at) => Math.max(0, Date.parse(record.expires_at) - at);
 
 function timeNote(record) {
   const decision = decisionOf(record);
-  const isInTime = ["accepted", "rejected"].includes(decision?.to) && left(record, Date.parse(decision.at)) > 0;
+  const isInTime = ["accepted", "rejected"].includes(decision?.to) && timeLeft(record, Date.parse(decision.at)) > 0;
   return tickingUntilEnd(record, () => {
     const total = phasesOf(record, serverNow()).reduce((sum, { time }) => sum + time, 0);
     return [
       text("inAll", { time: shortDuration(total) }),
-      isInTime && text("decidedBefore", { time: duration(left(record, Date.parse(decision.at))) }),
-      record.status === "pending" && `${text("timeLeft", { time: duration(left(record, serverNow())) })}.`,
+      isInTime && text("decidedBefore", { time: duration(timeLeft(record, Date.parse(decision.at))) }),
+      record.status === "pending" && `${text("timeLeft", { time: duration(timeLeft(record, serverNow())) })}.`,
     ].filter(Boolean).join(" ");
   });
 }
@@ -295,7 +295,7 @@ function decision(record) {
     ${fact(made ? "outcome" : "status", endingPill(statusKind(made?.to ?? "pending")))}
     ${made?.by && (SOURCES[made.by] ? fact("source", text(SOURCES[made.by])) : fact("decidedBy", person(made.by, name)))}
     ${made && fact("at", html`<time datetime=${made.at}>${dateAndTime(at)}</time>`)}
-    ${made && fact("leftThen", text("leftOf", { time: duration(left(record, at)), all: duration(timeout(record)) }))}
+    ${made && fact("leftThen", text("leftOf", { time: duration(timeLeft(record, at)), all: duration(timeout(record)) }))}
     ${made?.note && fact("note", noteText(made.note))}
     ${claim && fact("claimed", html`${person(claim.by, name)}: ${text(VERBS[claim.target] ?? "accept")}, <time datetime=${claim.at}>${dateAndTime(Date.parse(claim.at))}</time>`)}
     ${sent && fact("phoneInstruction", html`<code>${JSON.stringify(sent)}</code>`)}

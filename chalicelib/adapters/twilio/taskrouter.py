@@ -91,7 +91,11 @@ class TwilioTaskRouter:
         self._workspace_sid = workspace_sid
 
     def _request(self, send: Callable[[Any], _Response], *, pages: int = 0) -> _Response:
-        """Call *send* with the SDK's context for the Workspace; translate errors."""
+        """Call *send* with the SDK's context for the Workspace, and translate errors.
+
+        *pages* is the number of list pages that the limits of time and size allow for. 0 means that
+        *send* reads only small responses.
+        """
         ends_at = time.monotonic() + (self._page_seconds * pages if pages > 1 else self._seconds)
         max_bytes = _MAX_PAGE_BYTES if pages else _MAX_RESOURCE_BYTES
         secrets = self._secrets.get()
@@ -208,7 +212,8 @@ class TwilioTaskRouter:
             until: epoch ms, rounded down to a second.
 
         Returns:
-            At most two pages of Events, because a sweep step has time for only two requests.
+            The Events on at most two pages, because a sweep step has time for only two requests;
+            the number of Events that can't be recorded; and whether the list is complete.
         """
 
         def send(workspace: Any) -> EventPage:
