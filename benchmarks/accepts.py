@@ -139,12 +139,12 @@ def time_own_ms(rounds: int) -> float:
             if response.status_code != HTTPStatus.OK:
                 raise RuntimeError(f"The app returned {response.body!r}")
 
-        times = [_time(accept) for _ in range(1 + rounds)]
+        times = [_measure_cpu_seconds(accept) for _ in range(1 + rounds)]
     runtime.use(None)
     return median(times[1:]) * 1000
 
 
-def _time(function: Callable[[], None]) -> float:
+def _measure_cpu_seconds(function: Callable[[], None]) -> float:
     started = time.process_time()
     function()
     return time.process_time() - started

@@ -206,11 +206,13 @@ def _display_name(key: str) -> str:
 def _render_limits_by_rate(limits: Sequence[Mapping[str, Limit]]) -> str:
     """Return a table of the limits between successive rates, lowest limit first."""
     rows: list[tuple[str, ...]] = [("Reservations per second", *_WAYS)]
-    for last, rate in pairwise((0, *RATES)):
+    for previous, rate in pairwise((0, *RATES)):
         cells = []
         for by_name in limits:
             reached = sorted(
-                (limit.rate, name) for name, limit in by_name.items() if last < limit.rate <= rate
+                (limit.rate, name)
+                for name, limit in by_name.items()
+                if previous < limit.rate <= rate
             )
             cells.append("; ".join(f"{name} ({at:,.0f})" for at, name in reached) or "none")
         rows.append((f"up to {rate:,}", *cells))

@@ -26,7 +26,7 @@ from benchmarks.report import Figure
 from local import network, stack, supervisor
 
 _CONNECTIONS = (1, 8, 64)
-_WINDOWS = 3
+_REPETITIONS = 3
 """Number of measurements per server for each number of connections. The servers take turns."""
 _PROGRAMS = ("the API", "the local DynamoDB", "the load generator", "all programs")
 
@@ -97,7 +97,7 @@ def measure(requests: int) -> list[Figure]:
         groups = [running.processes[name].popen.pid for name in ("api", "dynamodb")]
         for server in (app, bare):
             asyncio.run(_send(server, callbacks, max(_CONNECTIONS), _Load(), requests))
-        for connections in _CONNECTIONS * _WINDOWS:
+        for connections in _CONNECTIONS * _REPETITIONS:
             for server in (app, bare):
                 load = loads.setdefault((server.name, connections), _Load())
                 before, started = cpu_seconds(groups), time.perf_counter()
@@ -191,7 +191,10 @@ def _bare_server(local_stack: stack.Stack) -> Iterator[_Server]:
 async def _send(
     server: _Server, callbacks: Iterator[bytes], connections: int, load: _Load, requests: int
 ) -> None:
-    """Send requests over keep-alive connections, one request at a time per connection."""
+    """Send requests over keep-alive connections, and add the measurements to *load*.
+
+    Each connection sends one request at a time.
+    """
     pending = iter([next(callbacks) for _ in range(requests)])
 
     async def use_connection() -> None:

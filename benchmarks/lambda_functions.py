@@ -27,7 +27,7 @@ WARM_UP = 20
 
 
 class Start(NamedTuple):
-    """A cold start, from the start of the process to its first response."""
+    """A cold start, from the start of the process to its first response. Times are in seconds."""
 
     wall: float
     cpu: float

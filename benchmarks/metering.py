@@ -64,7 +64,7 @@ class MeteredClient:
                 response = getattr(self._client, name)(**request, **_METERS[name].options)
             except ClientError as error:
                 # If the condition of a write fails, AWS charges for the larger of the existing item
-                # and the new item. The error contains only the existing item.
+                # and the new item. The error contains only the existing item, whose size is used.
                 size = item_size(error.response.get("Item", {}))
                 self._count(name, write_units=_units(size, _WRITE_UNIT_BYTES))
                 raise
@@ -117,10 +117,10 @@ def _measure_batch(
     _client: Any, request: Mapping[str, Any], response: Mapping[str, Any]
 ) -> dict[str, float]:
     units = 0.0
-    for table, keys in request["RequestItems"].items():
+    for table, table_request in request["RequestItems"].items():
         sizes = [item_size(item) for item in response["Responses"].get(table, [])]
-        missing = len(keys["Keys"]) - len(sizes)
-        units += _read_units([*sizes, *[0] * missing], keys)
+        missing = len(table_request["Keys"]) - len(sizes)
+        units += _read_units([*sizes, *[0] * missing], table_request)
     return {"read_units": units}
 
 
@@ -152,8 +152,8 @@ def _read_units(sizes: Iterable[int], request: Mapping[str, Any]) -> float:
     return units if request.get("ConsistentRead") else units / 2
 
 
-def _units(size: int, unit: int) -> int:
-    return max(1, math.ceil(size / unit))
+def _units(size: int, unit_bytes: int) -> int:
+    return max(1, math.ceil(size / unit_bytes))
 
 
 _WRITE = _Meter(_measure_write, {"ReturnConsumedCapacity": "INDEXES"})

@@ -67,9 +67,11 @@ def _polls(open_reservations: int) -> list[Poll]:
     supervisor = f"supervisor, {open_reservations:,} open Reservations"
     polls = [Poll(f"{supervisor}, unchanged", inputs.supervisor_token())]
     if open_reservations == AGENTS[0]:
-        worker = inputs.token("worker", _WORKER)
-        polls.insert(0, Poll("agent, 1 open Reservation, unchanged", worker))
-        polls.insert(1, Poll("agent, 1 open Reservation, changed", worker, is_unchanged=False))
+        worker_token = inputs.token("worker", _WORKER)
+        polls.insert(0, Poll("agent, 1 open Reservation, unchanged", worker_token))
+        polls.insert(
+            1, Poll("agent, 1 open Reservation, changed", worker_token, is_unchanged=False)
+        )
     return polls
 
 
@@ -172,10 +174,10 @@ def _measure_function(
     """Measure the app as a Lambda function with the local DynamoDB."""
     event = inputs.poll_event(headers)
 
-    def read_secrets(_target: str, _body: bytes) -> stubs.Response:
+    def respond(_target: str, _body: bytes) -> stubs.Response:
         return HTTPStatus.OK, json.dumps({"Parameter": {"Value": inputs.SECRETS}}).encode()
 
-    with stubs.serve(read_secrets) as url:
+    with stubs.serve(respond) as url:
         environ = {
             **_table_environ(),
             "AWS_ENDPOINT_URL_SSM": url,
@@ -225,21 +227,21 @@ def _render_months(
     poll: costs.Request, prices: costs.Prices, assumed: costs.Assumptions, agents: Sequence[int]
 ) -> str:
     """Return a table of the monthly costs of agents whose overview does not change."""
-    million = costs.calculate([poll], _MEMORY_MB, prices, assumed)
+    costs_per_million = costs.calculate([poll], _MEMORY_MB, prices, assumed)
     columns = [(number, seconds) for seconds in INTERVALS for number in agents]
-    polls = [number * HOURS * 3_600 / seconds / _MILLION for number, seconds in columns]
+    million_polls = [number * HOURS * 3_600 / seconds / _MILLION for number, seconds in columns]
     head = [f"{number:,} agents, every {seconds} s" for number, seconds in columns]
     rates = [f"{float(f'{number / seconds:.2g}'):g}" for number, seconds in columns]
     rows: list[tuple[str, ...]] = [
         ("a month", *head),
         ("polls per second", *rates),
-        ("million polls", *(f"{number:.2f}" for number in polls)),
+        ("million polls", *(f"{number:.2f}" for number in million_polls)),
     ]
-    for name, cost in million.items():
+    for name, cost in costs_per_million.items():
         if cost:
-            rows.append((name, *(f"${cost * number:,.2f}" for number in polls)))
-    total = sum(million.values())
-    return to_table([*rows, ("total", *(f"${total * number:,.2f}" for number in polls))])
+            rows.append((name, *(f"${cost * number:,.2f}" for number in million_polls)))
+    total = sum(costs_per_million.values())
+    return to_table([*rows, ("total", *(f"${total * number:,.2f}" for number in million_polls))])
 
 
 def report(

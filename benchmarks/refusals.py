@@ -31,7 +31,11 @@ _REFUSED_REQUESTS: dict[str, tuple[dict[str, str], str, dict[str, list[str]] | N
     '124 KiB of "%"': (_FORGED_SIGNATURE, "a=" + "%" * 126_974, None),
     "4.5 MB": (_FORGED_SIGNATURE, "a" * 4_500_000, None),
 }
-_REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+_REFUSAL_STATUSES = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
 
 WARM_UP = 2
 """Number of initial requests of each kind that are not measured."""
@@ -77,6 +81,6 @@ def _measure_ms(runtime_folder: Path, app: Program, rounds: int) -> dict[str, fl
 
 
 def _check(name: str, response: Mapping[str, int]) -> None:
-    expected = {HTTPStatus.OK} if name == _VALID_CALLBACK else _REFUSALS
+    expected = {HTTPStatus.OK} if name == _VALID_CALLBACK else _REFUSAL_STATUSES
     if response["statusCode"] not in expected:
         raise RuntimeError(f"{name}: the app returned {response['statusCode']}.")

@@ -58,13 +58,14 @@ class Figure:
         if self.goal is not None:
             goal = f"{self.goal:g}{'' if self.ratio <= self.goal else ', missed'}"
         values = (
-            f"{_round(value)} {self.unit}".rstrip() for value in (self.value, self.other_value)
+            f"{_format_value(value)} {self.unit}".rstrip()
+            for value in (self.value, self.other_value)
         )
         value, other_value = values
         return (self.name, value, self.other, other_value, f"{self.ratio:.2f}", goal)
 
 
-def _round(value: float) -> str:
+def _format_value(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  three digits
 
 

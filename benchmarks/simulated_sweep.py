@@ -177,10 +177,10 @@ class Sweeps:
         for part in _PARTS:
             self._progress.setdefault(part, end - FIRST_LOOKBACK_MS)
             self._last_complete_end.setdefault(part, self._progress[part])
-        parts = [self._list_tasks, self._list_events]
+        reconcilers = [self._list_tasks, self._list_events]
         if now // MINUTE_MS % 2:
-            parts.reverse()
-        for reconcile in parts:
+            reconcilers.reverse()
+        for reconcile in reconcilers:
             yield from reconcile(end, budget, sweep)
         next_end = min(self._last_complete_end.values()) + INTERVAL_MS
         if next_end > end:
@@ -205,14 +205,14 @@ class Sweeps:
         if not (budget.may_continue() and (yield from self._request(LIST_TASKS, budget, pages))):
             sweep.unreconciled += 1
             return
-        tasks, before = self.world.reserved, sweep.unreconciled
+        tasks, unreconciled_before = self.world.reserved, sweep.unreconciled
         sweep.unreconciled += tasks
         yield from self._concurrently(self._list_reservations(tasks, budget, sweep))
-        if sweep.unreconciled == before:
+        if sweep.unreconciled == unreconciled_before:
             yield from self._save([TASKS], end, end)
 
     def _list_reservations(self, tasks: int, budget: RunBudget, sweep: Sweep) -> Iterator[Process]:
-        """List the pending Reservations of each Task while time is left."""
+        """Yield processes that each list one Task's pending Reservations, while time is left."""
         for _ in range(tasks):
             if not budget.may_continue():
                 return
@@ -248,10 +248,10 @@ class Sweeps:
                 window = max((until - since) // 2, MIN_WINDOW_MS)
                 continue
             if read:
-                failed = sweep.unreconciled
+                unreconciled_before = sweep.unreconciled
                 ranges = {name: (starts[name], until) for name in read}
                 yield from self._record_events(ranges, end, budget, sweep)
-                if sweep.unreconciled > failed:
+                if sweep.unreconciled > unreconciled_before:
                     return
             starts |= dict.fromkeys(read, until)
             window = min(window * 2, WINDOW_MS)
@@ -312,7 +312,7 @@ class Sweeps:
     def _writes(
         self, batch: Iterable[tuple[int, Group, Status]], sweep: Sweep
     ) -> Iterator[Process]:
-        """Record the statuses that the event callbacks did not report."""
+        """Record the statuses that the event callbacks did not report; yield the writes."""
         for _, group, status in batch:
             changed = self.world.record(group, status)
             sweep.reconciled += changed

@@ -42,14 +42,14 @@ class TaskRouter:
         limits: The limits.
         requests: Number of requests by operation, including throttled ones.
         throttled: Number of throttled requests (429) by operation.
-        most_concurrent: Largest number of concurrent requests.
+        max_concurrent: Largest number of concurrent requests.
     """
 
     limits: TaskRouterLimits
     timeline: Timeline
     requests: Counter[str] = field(default_factory=Counter)
     throttled: Counter[str] = field(default_factory=Counter)
-    most_concurrent: int = 0
+    max_concurrent: int = 0
     _concurrent: int = 0
     _seconds: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ class TaskRouter:
         started = min(number, max(free, 0))
         self._seconds[operation] = second, used + started
         self._concurrent += started
-        self.most_concurrent = max(self.most_concurrent, self._concurrent)
+        self.max_concurrent = max(self.max_concurrent, self._concurrent)
         self.requests[operation] += number
         self.throttled[operation] += number - started
         return started

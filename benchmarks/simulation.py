@@ -28,7 +28,7 @@ from chalicelib.usecases.run_budget import CONCURRENCY
 
 _MAX_GROUPS_PER_SECOND = 3
 
-_NONE = frozenset[Status]()
+_NO_STATUSES = frozenset[Status]()
 
 _STEPS = ((5**0.5 - 1) / 2, 2**0.5 - 1)
 """Irrational steps between consecutive quantiles of two durations. The quantiles are spread evenly,
@@ -150,13 +150,13 @@ class ReportedEvents:
 
     def count(self, since: int, until: int) -> int:
         """Return the number of Events from *since* to *until* (ms), inclusive."""
-        first, last = bisect_left(self._times, since), bisect_right(self._times, until)
-        return self._totals[last] - self._totals[first]
+        first, end = bisect_left(self._times, since), bisect_right(self._times, until)
+        return self._totals[end] - self._totals[first]
 
     def between(self, since: int, until: int) -> Iterator[tuple[int, Group]]:
         """Yield the times and groups from *since* to *until* (ms), inclusive."""
-        first, last = bisect_left(self._times, since), bisect_right(self._times, until)
-        yield from zip(self._times[first:last], self._groups[first:last], strict=True)
+        first, end = bisect_left(self._times, since), bisect_right(self._times, until)
+        yield from zip(self._times[first:end], self._groups[first:end], strict=True)
 
 
 class World:
@@ -212,7 +212,9 @@ class World:
 
     def _draw_lost_events(self) -> frozenset[Status]:
         share = self.scenario.lost_events
-        return frozenset(s for s in Status if self._random.random() < share) if share else _NONE
+        return (
+            frozenset(s for s in Status if self._random.random() < share) if share else _NO_STATUSES
+        )
 
     def run_life_cycle(self, group: Group) -> Process:
         """Run the life cycle of new Reservations, from the callback to the last event."""
@@ -241,7 +243,7 @@ class World:
         """
         dynamodb_ms, latency_ms = self.scenario.dynamodb_ms, self.scenario.taskrouter.latency_ms
         pause_ms = dynamodb_ms + (TaskRouterThrottled("").retry_after or 0) * 1000
-        for left in reversed(range(attempts)):
+        for remaining in reversed(range(attempts)):
             yield max(0, min(wait_ms, group.expires_at - self.timeline.now_ms()))
             if self.timeline.now_ms() >= group.expires_at:
                 break
@@ -249,7 +251,7 @@ class World:
             started = self.taskrouter.start(UPDATE, group.size)
             if 0 < started < group.size:
                 throttled = self._split(group, group.size - started)
-                self.timeline.start(self._accept(throttled, left, latency_ms + pause_ms))
+                self.timeline.start(self._accept(throttled, remaining, latency_ms + pause_ms))
             yield latency_ms
             self.taskrouter.end(started)
             if started:
@@ -291,7 +293,10 @@ class World:
         self.report(group, Status.COMPLETED)
 
     def report(self, group: Group, status: Status) -> None:
-        """Change the status in TaskRouter, and record it unless the event callback is lost."""
+        """Change the status in TaskRouter, and add the Events.
+
+        The status is also recorded unless the event callback is lost.
+        """
         group.status = status
         self.events[status].add(self.timeline.now_ms(), group)
         if status not in group.lost:
@@ -329,14 +334,14 @@ class World:
     def due(self, status: Status, *, now: int) -> list[DueRecord]:
         """Return the due records in a status, longest overdue first."""
         entries = self._due[status]
-        last = bisect_right(entries, now, key=itemgetter(0))
-        entries[:last] = [
+        end = bisect_right(entries, now, key=itemgetter(0))
+        entries[:end] = [
             (due_at, number, record)
-            for due_at, number, record in entries[:last]
+            for due_at, number, record in entries[:end]
             if record.size and (record.status, record.due_at) == (status, due_at)
         ]
-        last = bisect_right(entries, now, key=itemgetter(0))
-        return [DueRecord(record, record.size, status, at) for at, _, record in entries[:last]]
+        end = bisect_right(entries, now, key=itemgetter(0))
+        return [DueRecord(record, record.size, status, at) for at, _, record in entries[:end]]
 
     def check(self, due: DueRecord) -> None:
         """Record the status of one Reservation, or schedule its next check.

@@ -32,15 +32,15 @@ from taskrouter_simulator.settings import Settings
 
 _FREE_WORKERS = 100
 _MANY_WORKERS = 1_000
-_WINDOWS = 5
+_REPETITIONS = 5
 """Number of measurements of each simulator. Simulators take turns.
 
 Only the fastest result is reported. Other programs on the machine can only add time, by displacing
 data from the processor's caches.
 """
-_GROWTH = 1.25
+_MAX_GROWTH = 1.25
 """Maximum growth: the rate of life cycles must be at least 0.8 times the rate without load."""
-_ON_STATE = "worker.other == task.number AND worker.channel.voice.assigned_tasks == 0"
+_STATE_EXPRESSION = "worker.other == task.number AND worker.channel.voice.assigned_tasks == 0"
 """An expression that matches no Worker, and that also tests the state of a TaskChannel."""
 _CONNECTIONS = 8
 _HIGH_LIMIT = 100_000
@@ -77,7 +77,7 @@ class Load:
 
 
 def describe(load: Load) -> dict[str, Any]:
-    """Describe a Workspace with a TaskQueue for each kind of Task, and the Workers of the load."""
+    """Return a Workspace definition with a TaskQueue per kind of Task, and the load's Workers."""
     numbers = {"measured": load.workers, "other": load.others, "assigned": 1}
     targets = {
         "measured": {"queue": "measured", **({"order_by": load.order_by} if load.order_by else {})},
@@ -139,7 +139,7 @@ class InProcessSimulator:
         self._clock.advance(0.001)
 
     def time_ms(self, number: int) -> float:
-        """Return the CPU time per life cycle."""
+        """Run life cycles, and return the CPU time per life cycle."""
         started = time.process_time()
         for _ in range(number):
             self.run_life_cycle()
@@ -181,7 +181,7 @@ class HttpSimulator:
         self._path += f"/{workspace['sid']}/Tasks"
 
     def time_ms(self, number: int) -> float:
-        """Return the simulator's CPU time per life cycle."""
+        """Run life cycles, and return the simulator's CPU time per life cycle."""
         before = cpu_ms(self._group)
         self._loop.run_until_complete(self._run(self._run_life_cycle, number))
         return (cpu_ms(self._group) - before) / number
@@ -248,7 +248,7 @@ class HttpSimulator:
         return json.loads(content)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer assignment callbacks with an empty object."""
+        """Note each offered Reservation, and answer its callback with an empty object."""
         with suppress(asyncio.IncompleteReadError):
             while True:
                 _, content = await _read_message(reader)
@@ -311,7 +311,7 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
         waiting_channel="sms",
     )
     loads[f"{largest:,} waiting Tasks with different values and a condition on the state"] = Load(
-        waiting=largest, waiting_target={"queue": "measured", "expression": _ON_STATE}
+        waiting=largest, waiting_target={"queue": "measured", "expression": _STATE_EXPRESSION}
     )
     loads[f"{_MANY_WORKERS:,} free Workers sorted by order_by"] = Load(
         workers=_MANY_WORKERS, order_by="worker.number DESC"
@@ -327,7 +327,7 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
     many = Load(workers=_MANY_WORKERS, waiting=largest)
     name = f"{_MANY_WORKERS:,} Workers and {largest:,} waiting Tasks"
     engine = InProcessSimulator(many)
-    in_process = min(engine.time_ms(life_cycles) for _ in range(_WINDOWS))
+    in_process = min(engine.time_ms(life_cycles) for _ in range(_REPETITIONS))
     figures.append(_target(f"simulator in process, {name}", in_process, 1_000))
     with over_http(Load()) as empty_http, over_http(many) as loaded_http:
         name = f"simulator over HTTP, {name}"
@@ -341,14 +341,14 @@ def _compare(
     loaded: InProcessSimulator | HttpSimulator,
     life_cycles: int,
 ) -> Figure:
-    times = [(loaded.time_ms(life_cycles), empty.time_ms(life_cycles)) for _ in range(_WINDOWS)]
+    times = [(loaded.time_ms(life_cycles), empty.time_ms(life_cycles)) for _ in range(_REPETITIONS)]
     return Figure(
         name=f"{name}: CPU time per life cycle",
         value=min(loaded_ms for loaded_ms, _ in times),
         other=f"{_FREE_WORKERS} Workers, no waiting Tasks",
         other_value=max(min(empty_ms for _, empty_ms in times), 0.01),
         unit="ms",
-        goal=_GROWTH,
+        goal=_MAX_GROWTH,
     )
 
 

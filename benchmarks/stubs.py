@@ -295,8 +295,8 @@ def _serve(connection: Connection, respond: Callable[[str, bytes], Response]) ->
     with suppress(TimeoutError):  # a client may keep an idle connection open
         while request := connection.receive():
             head, body = request
-            target = _TARGET.search(head)
-            name = target[1] if target else head.split(b"\r\n")[0]
-            status, content = respond(name.decode(), body)
+            match = _TARGET.search(head)
+            target = match[1] if match else head.split(b"\r\n")[0]
+            status, content = respond(target.decode(), body)
             connection.send(f"{status} {status.phrase}", _JSON_HEADERS, content)
     connection.close()

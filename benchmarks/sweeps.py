@@ -57,7 +57,7 @@ def measure(runtime_folder: Path, app: Program) -> list[Figure]:
         app: the packaged app (`programs.build_app`).
     """
     program = replace(app, handler="app.sweep")
-    timed = sweep(program, runtime_folder, due=_DUE_RESERVATIONS, latency=LATENCY_SECONDS)
+    timed = sweep(program, runtime_folder, due=_DUE_RESERVATIONS, latency_seconds=LATENCY_SECONDS)
     small, large = (sweep(program, runtime_folder, due=due) for due in _BACKLOGS)
     return [
         Figure(
@@ -99,7 +99,7 @@ def sweep(
     runtime_folder: Path,
     *,
     due: int,
-    latency: float = 0,
+    latency_seconds: float = 0,
     max_checks: int = _MAX_CHECKS,
 ) -> Sweep:
     """Measure a sweep of unchanged pending Reservations, after the cold start.
@@ -108,13 +108,13 @@ def sweep(
         program: the function.
         runtime_folder: the folder with the packages that Lambda's runtime provides.
         due: number of due Reservations.
-        latency: time in seconds that TaskRouter takes for a request.
+        latency_seconds: time that TaskRouter takes for a request.
         max_checks: maximum number of checks.
 
     Raises:
         RuntimeError: the sweep failed, or checked fewer Reservations than expected.
     """
-    services = _Services(latency, max_checks)
+    services = _Services(latency_seconds, max_checks)
     with stubs.serve(services.respond) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
         with stubs.function(program, runtime_folder, environ) as function:
@@ -139,8 +139,8 @@ def sweep(
 class _Services:
     """Stubs for DynamoDB, SSM and TaskRouter with due Reservations that have not changed."""
 
-    def __init__(self, latency: float, max_checks: int) -> None:
-        self._latency = latency
+    def __init__(self, latency_seconds: float, max_checks: int) -> None:
+        self._latency_seconds = latency_seconds
         self._max_checks = max_checks
         self._lock = threading.Lock()
         self.due, self.checked = CONCURRENCY, 0
@@ -174,7 +174,7 @@ class _Services:
         return page
 
     def _fetch(self, target: str) -> stubs.Response:
-        time.sleep(self._latency)
+        time.sleep(self._latency_seconds)
         if inputs.STATISTICS_PATH in target:
             return _ok(inputs.WORKSPACE_STATISTICS)
         *_, task_sid, _, sid = target.split()[1].split("/")

@@ -41,8 +41,8 @@ class Timeline:
         else:
             self._join(wait, lambda: self.start(process, on_end))
 
-    def _wait(self, duration: float, process: Process, on_end: Callable[[], None]) -> None:
-        heappush(self._waiting, (self._now + duration, next(self._numbers), process, on_end))
+    def _wait(self, duration_ms: float, process: Process, on_end: Callable[[], None]) -> None:
+        heappush(self._waiting, (self._now + duration_ms, next(self._numbers), process, on_end))
 
     def _join(self, processes: Sequence[Process], on_end: Callable[[], None]) -> None:
         """Run processes concurrently; call *on_end* when all have ended."""

@@ -155,7 +155,7 @@ def test_stub_rejects_writes_whose_condition_fails() -> None:
 @linux
 def test_sweep_is_measured_with_a_slow_taskrouter(app: Program) -> None:
     program = replace(app, handler="app.sweep")
-    measured = sweeps.sweep(program, SITE_PACKAGES, due=20, latency=0.05)
+    measured = sweeps.sweep(program, SITE_PACKAGES, due=20, latency_seconds=0.05)
     assert measured.seconds > 0.1
     assert measured.memory_mb > 5
     assert measured.checked == 20

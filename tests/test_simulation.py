@@ -78,7 +78,7 @@ def test_every_reservation_ends_if_taskrouter_throttles_nothing(scenario: Scenar
 def test_limits_of_taskrouter_are_not_exceeded(scenario: Scenario) -> None:
     world, _ = simulate(scenario)
     router, limits = world.taskrouter, scenario.taskrouter
-    assert router.most_concurrent <= limits.concurrent
+    assert router.max_concurrent <= limits.concurrent
     for operation, number in router.requests.items():
         served = number - router.throttled[operation]
         assert 0 <= served <= limits.per_second * (scenario.seconds + 1)

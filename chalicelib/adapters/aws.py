@@ -151,7 +151,8 @@ class JsonApi:
         deadline = time.monotonic() + self._seconds
         body = json.dumps(parameters).encode()
         for remaining in reversed(range(self._attempts)):
-            # On a busy machine, the first attempt may overrun and leave no time for the second.
+            # On a busy machine, the first attempt may use up the time for the second. In that case,
+            # the second attempt gets the minimum time.
             seconds = max((deadline - time.monotonic()) / (remaining + 1), _MIN_SECONDS)
             try:
                 response = self._sender.send(
@@ -170,26 +171,27 @@ class JsonApi:
         https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
         """
         credentials = self._credentials()
-        at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        token = {"x-amz-security-token": credentials.token} if credentials.token else {}
+        timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        token_header = {"x-amz-security-token": credentials.token} if credentials.token else {}
         headers = {
             "content-type": self._content_type,
             "host": self._host,
-            "x-amz-date": at,
-            **token,
+            "x-amz-date": timestamp,
+            **token_header,
             "x-amz-target": f"{self._target}.{operation}",
         }
-        signed = ";".join(headers)
+        signed_headers = ";".join(headers)
         lines = [f"{name}:{value}" for name, value in headers.items()]
-        canonical = ["POST", self._path, "", *lines, "", signed, sha256(body).hexdigest()]
-        scope = (at[:8], self._region, self._service, "aws4_request")
+        payload_hash = sha256(body).hexdigest()
+        canonical = ["POST", self._path, "", *lines, "", signed_headers, payload_hash]
+        scope = (timestamp[:8], self._region, self._service, "aws4_request")
         canonical_hash = sha256("\n".join(canonical).encode()).hexdigest()
-        text = "\n".join(["AWS4-HMAC-SHA256", at, "/".join(scope), canonical_hash])
+        string_to_sign = "\n".join(["AWS4-HMAC-SHA256", timestamp, "/".join(scope), canonical_hash])
         key = _signing_key(credentials.secret_key, *scope)
-        signature = hmac.digest(key, text.encode(), "sha256").hex()
+        signature = hmac.digest(key, string_to_sign.encode(), "sha256").hex()
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{'/'.join(scope)}, "
-            f"SignedHeaders={signed}, Signature={signature}"
+            f"SignedHeaders={signed_headers}, Signature={signature}"
         )
         headers["user-agent"] = "taskrouter-callbacks"
         return Request(self._url, headers, body)
@@ -207,7 +209,7 @@ class JsonApi:
             self._session_credentials = Session().get_credentials()
             if self._session_credentials is None:
                 raise NoCredentialsError
-        # Temporary credentials are refreshed if necessary.
+        # The call refreshes temporary credentials if necessary.
         return self._session_credentials.get_frozen_credentials()
 
 

@@ -93,8 +93,8 @@ class CloudWatchCallbackLog:
         searched_until = query.until + 1
         while position.at >= query.since:
             window = {"startTime": position.since, "endTime": position.at}
-            rest = {"nextToken": position.token} if position.token else {}
-            lines, token = self._read({**parameters, **window, **rest})
+            continuation = {"nextToken": position.token} if position.token else {}
+            lines, token = self._read({**parameters, **window, **continuation})
             if not token:
                 searched_until = position.since
             elif lines:
@@ -147,11 +147,11 @@ def _next_position(query: CallbackQuery, searched: LogPosition, token: str) -> L
     """Return the rest of the searched window if there is a token, otherwise the next window."""
     if token:
         return replace(searched, token=token)
-    length = searched.at - searched.since + 1
+    length_ms = searched.at - searched.since + 1
     if not searched.token:
-        length *= _WINDOW_GROWTH
+        length_ms *= _WINDOW_GROWTH
     end = searched.since - 1
-    return LogPosition(end, since=max(query.since, end - length + 1))
+    return LogPosition(end, since=max(query.since, end - length_ms + 1))
 
 
 def filter_pattern(query: CallbackQuery) -> str:

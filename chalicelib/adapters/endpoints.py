@@ -30,9 +30,9 @@ def find_endpoint(service: str) -> tuple[str, str]:
         for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
             if url := os.environ.get(name):
                 return url, region
-        for suffix, regions in _DNS_SUFFIXES.items():
-            # Outside Lambda, an AWS profile may specify a different endpoint.
-            if in_lambda() and regions.fullmatch(region):
+        for suffix, pattern in _DNS_SUFFIXES.items():
+            # Outside Lambda, botocore is needed: an AWS profile may specify a different endpoint.
+            if in_lambda() and pattern.fullmatch(region):
                 return f"https://{service}.{region}.{suffix}", region
     from botocore.session import Session  # noqa: PLC0415  slow to import
 
@@ -46,7 +46,7 @@ def find_proxy(endpoint: str) -> tuple[SplitResult | None, dict[str, str]]:
     Raises:
         SettingsError: the URL of the proxy does not begin with ``http://``.
     """
-    # Outside Lambda, the operating system may also specify a proxy.
+    # Outside Lambda, botocore is always needed: the operating system may also specify a proxy.
     if in_lambda() and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None, {}
     from botocore.httpsession import ProxyConfiguration  # noqa: PLC0415  slow to import

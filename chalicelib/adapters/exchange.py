@@ -96,8 +96,8 @@ class Exchange(Generic[_Result]):
             if self.is_abandoned:
                 raise TimeoutError
             self._connection = connection
-            # http.client clears `sock` if a connection is not kept alive, even while the response
-            # is still being read.
+            # The socket is stored, because http.client clears `sock` if a connection is not kept
+            # alive, even while the response is still being read.
             self._socket = connection.sock
             self.was_sent = sends or self.was_sent
 

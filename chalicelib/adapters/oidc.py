@@ -215,7 +215,10 @@ class Provider:
         return {"client_id": self.client_id, "client_secret": secret}
 
     def _basic_auth(self, metadata: Mapping[str, Any], secret: str) -> tuple[str, str] | None:
-        """Return the credentials for HTTP Basic authentication, OpenID Connect's default."""
+        """Return the credentials for HTTP Basic authentication, or None if it must not be used.
+
+        HTTP Basic authentication is OpenID Connect's default.
+        """
         methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         if secret and "client_secret_basic" in methods:
             # https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1 requires this encoding.
@@ -238,8 +241,8 @@ class Provider:
         is_local = urlsplit(self.issuer).scheme == "http"
         for name in names:
             url = metadata.get(name)
-            is_url = isinstance(url, str) and is_secure_or_loopback(url)
-            if not is_url or not (is_local or str(url).startswith("https:")):
+            is_allowed = isinstance(url, str) and is_secure_or_loopback(url)
+            if not is_allowed or not (is_local or str(url).startswith("https:")):
                 raise _invalid(f"`{name}` in the identity provider's metadata is not an HTTPS URL.")
 
     def _document(
@@ -270,8 +273,9 @@ class Provider:
         https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
         """
         claims = self._decode(session, metadata["jwks_uri"], token)
-        several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
-        if claims.get("azp", None if several else self.client_id) != self.client_id:
+        has_several_audiences = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        default_party = None if has_several_audiences else self.client_id
+        if claims.get("azp", default_party) != self.client_id:
             raise _invalid("The ID token does not name this client as the authorized party (azp).")
         nonce = claims.get("nonce")
         if not isinstance(nonce, str) or not hmac.compare_digest(
@@ -338,9 +342,10 @@ def _invalid(message: str) -> SignInError:
 
 
 def _fetch(session: Session, url: str, **options: Any) -> dict[str, Any]:
-    """Return the JSON object at a URL; with the option ``data``, post a form.
+    """Send a request, and return the JSON object in the response.
 
-    Redirects are not followed, because they could lead to another host.
+    With the option ``data``, the request posts a form; otherwise, it is a GET request. Redirects
+    are not followed, because they could lead to another host.
     """
     method = "POST" if "data" in options else "GET"
     headers = {"Accept": "application/json", **options.pop("headers", {})}

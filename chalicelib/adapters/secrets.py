@@ -185,7 +185,7 @@ def parse_secrets(text: str) -> Secrets:
     try:
         value = parse_json_object(text)
         tokens, keys = value["auth_tokens"], value["api_keys"]
-        shared, client = value.get("shared_keys", {}), value.get("oidc_client_secret", "")
+        shared, client_secret = value.get("shared_keys", {}), value.get("oidc_client_secret", "")
     except (JsonError, KeyError) as error:
         raise SecretsUnavailable(_FORMAT_MESSAGE) from error
     is_valid = (
@@ -193,11 +193,11 @@ def parse_secrets(text: str) -> Secrets:
         and _has_strings(keys, dict)
         and all(is_sid(sid, "SK") for sid in keys)
         and (shared == {} or _has_strings(shared, dict))
-        and isinstance(client, str)
+        and isinstance(client_secret, str)
     )
     if not is_valid:
         raise SecretsUnavailable(_FORMAT_MESSAGE)
-    return Secrets(tuple(tokens), keys, shared, client)
+    return Secrets(tuple(tokens), keys, shared, client_secret)
 
 
 def _has_strings(value: Any, container: type[list[Any]] | type[dict[Any, Any]]) -> bool:

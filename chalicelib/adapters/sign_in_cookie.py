@@ -37,7 +37,7 @@ def seal(attempt: Attempt, secrets: SecretsSource, *, seconds: int = MAX_SECONDS
 
 
 def unseal(text: str, secrets: SecretsSource) -> Attempt | None:
-    """Return the attempt in a cookie; None if the cookie is forged, malformed or expired."""
+    """Return the attempt in a cookie, or None if the cookie is forged, malformed or expired."""
     try:
         key_sid = jwt.get_unverified_header(text).get("kid", "")
         secret = secrets.get_recent().api_keys.get(key_sid)

@@ -38,7 +38,10 @@ class DynamoWorkerActivities:
         return saved
 
     def get(self, worker_sid: str) -> WorkerActivity | None:
-        """Return a Worker's Activity, using a strongly consistent read; None if it is unknown."""
+        """Return a Worker's Activity, or None if it is unknown.
+
+        The read is strongly consistent.
+        """
         with translate_errors():
             item = read_item(self._client, self._table, to_item(_key(worker_sid)))
             if item is None:
@@ -48,7 +51,7 @@ class DynamoWorkerActivities:
                 worker_name=item.get("worker_name"),
                 activity_sid=item["activity_sid"],
                 activity_name=item["activity_name"],
-                # The milliseconds only determine the order of changes (docs/adr/0059).
+                # Omit the milliseconds, which only determine the order of changes (docs/adr/0059).
                 changed_at=item["changed_at"] // 1000 * 1000,
             )
 

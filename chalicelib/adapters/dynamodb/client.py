@@ -282,7 +282,7 @@ def callback_attributes(reservation: Reservation) -> dict[str, Any]:
 
 
 def read_item(client: Any, table: str, key: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """Return an item, using a strongly consistent read; None if there is no item.
+    """Return an item, or None if it does not exist, using a strongly consistent read.
 
     Raises:
         ValueError: DynamoDB returned a different item.
@@ -360,18 +360,18 @@ class UpdateItem:
         """
         values = dict(self.values)
         clauses = list(self.set_expressions)
-        for attributes, clause in (
+        for attributes, template in (
             (self.set, "#{0} = :set_{0}"),
             (self.set_if_absent, "#{0} = if_not_exists(#{0}, :set_{0})"),
         ):
             for name, value in attributes.items():
                 if value is not None:
-                    clauses.append(clause.format(name))
+                    clauses.append(template.format(name))
                     values[f":set_{name}"] = value
         update = f"SET {', '.join(clauses)}" if clauses else ""
         if self.remove:
             update += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
-        condition = " AND ".join(f"({condition})" for condition in self.conditions)
+        condition = " AND ".join(f"({each})" for each in self.conditions)
         names = {f"#{name}": name for name in _NAME.findall(update + condition)}
         item_key = to_item(key)
         request = {

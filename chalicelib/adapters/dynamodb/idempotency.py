@@ -48,7 +48,10 @@ class DynamoIdempotencyStore:
             return _to_record(item)
 
     def get_unscoped(self, key: str, *, now: int) -> IdempotencyRecord | None:
-        """Return the record of a key that was stored before keys were scoped to callers."""
+        """Return the record of a key that was stored before keys were scoped to callers, if any.
+
+        An expired record is not returned.
+        """
         with translate_errors():
             item = read_item(self._client, self._table, to_item(_primary_key(key)))
             return _to_record(item) if item and item["ttl"] > now // 1000 else None
@@ -66,7 +69,7 @@ class DynamoIdempotencyStore:
         return is_taken_over or item.get("owner") == owner
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
-        """Expire the lease now, if *owner* still holds the key."""
+        """Expire a key's lease now, if *owner* still holds the key."""
         self._update_if_owner(key, owner, {"until": now})
 
     def save_response(self, key: str, response: dict[str, Any], *, owner: str) -> None:

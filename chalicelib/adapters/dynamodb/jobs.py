@@ -38,7 +38,10 @@ class DynamoJobs:
     def start_periodic_job(
         self, job: str, *, now: int, retry_at: int, run_id: str
     ) -> tuple[bool, Mapping[str, int]]:
-        """Start a periodic job if it is due; only one caller wins."""
+        """Start a periodic job if it is due; return whether it was started, and its progress.
+
+        Only one caller can start the job.
+        """
         update = UpdateItem(
             set={"at": now, "due_at": retry_at, "run_id": run_id},
             # If a response is lost, the client repeats the write and finds the job already started.
@@ -92,7 +95,7 @@ class DynamoJobs:
             request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
     def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
-        """Return the recorded statuses, using eventually consistent reads."""
+        """Return the recorded statuses by Reservation SID, using eventually consistent reads."""
         items = read_all(
             self._client,
             self._reservations,

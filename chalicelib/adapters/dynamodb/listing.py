@@ -128,9 +128,9 @@ class _ReadBudget:
         """Maximum number of entries in the next index page."""
         return self._page_sizes[0]
 
-    def count(self, entries: int) -> None:
-        """Deduct a query from the budget. *entries* includes entries that do not match."""
-        if entries:
+    def deduct_query(self, entries_read: int) -> None:
+        """Deduct a query from the budget. *entries_read* includes entries that do not match."""
+        if entries_read:
             del self._page_sizes[0]
         else:
             self._empty_queries -= 1
@@ -212,8 +212,8 @@ class DynamoReservationListing:
             else:
                 sids, searched_until = self._open_sids_of(worker_sid)
             records = self._read_records(sids[:limit], None)
-        has_more = len(sids) > limit or now - searched_until < _LONGEST_OPEN_MS
-        return [each for each in records if each.status in OPEN], has_more
+        may_have_more = len(sids) > limit or now - searched_until < _LONGEST_OPEN_MS
+        return [each for each in records if each.status in OPEN], may_have_more
 
     def _open_sids_of(self, worker_sid: str) -> tuple[list[str], int]:
         """Return the SIDs of a Worker's open Reservations, and how far back the search went.
@@ -310,7 +310,7 @@ class DynamoReservationListing:
         start: dict[str, Any] | None = None,
         status: Status | None = None,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        """Query one partition, and count the query.
+        """Query one partition, and deduct the query from the budget.
 
         Returns:
             The entries, and the start key of the next query, or None if there are no more entries.
@@ -333,7 +333,7 @@ class DynamoReservationListing:
         if start is not None:
             request["ExclusiveStartKey"] = start
         response = self._client.query(**request)
-        budget.count(response["ScannedCount"])
+        budget.deduct_query(response["ScannedCount"])
         return [from_item(item) for item in response["Items"]], response.get("LastEvaluatedKey")
 
     def _read_records(self, sids: list[str], status: Status | None) -> list[Reservation]:
@@ -366,9 +366,9 @@ def _sorted_positions(
     """
     positions = [_position(e) for e in entries if worker_sid in (None, e["worker_sid"])]
     # In descending order, a position without an entry precedes every entry with the same time.
-    first = after and _Position(after.at, after.reservation_sid or _AFTER_SIDS)
+    bound = after and _Position(after.at, after.reservation_sid or _AFTER_SIDS)
     for position in sorted(positions, reverse=True):
-        if first is None or position < first:
+        if bound is None or position < bound:
             yield position, True
 
 

@@ -43,7 +43,7 @@ from chalicelib.domain.reservations import (
 _DAY_SECONDS = 86_400
 _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 _NAMES = ("worker_name", "workflow_name", "task_queue_name")
-_NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
+_NO_LIVE_CLAIM = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 
 _SECOND_WRITE_LIMIT = 0.1
 """A second write starts only if the first write took at most this fraction of the time limit."""
@@ -88,12 +88,12 @@ class DynamoReservationStore(DynamoJobs):
             set=callback_attributes(reservation)
             | {"answer": answer, "acceptor": reservation.accepted_by, "rule": reservation.rule},
             set_if_absent=self._new_record(reservation, due_at),
-            # An earlier record may have a more accurate creation time, but not a better timeout.
+            # Keep an earlier, perhaps more accurate creation time, but not an earlier timeout.
             set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
             conditions=[
                 "attribute_not_exists(#answer)",
                 "attribute_not_exists(#status) OR #status = :pending",
-                _NOT_CLAIMED,
+                _NO_LIVE_CLAIM,
             ],
             values={
                 ":reserved_at": reservation.reserved_at,
@@ -104,7 +104,7 @@ class DynamoReservationStore(DynamoJobs):
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # If an instruction was sent over REST, another instruction could call a phone again.
+            # After an instruction was sent over REST, another one could call a phone again.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         with translate_errors():
@@ -182,7 +182,7 @@ class DynamoReservationStore(DynamoJobs):
                 "acceptor": claim.by if claim.accepts and claim.instruction is None else None,
             },
             # If a response is lost, the client repeats the write and finds its own claim.
-            conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
+            conditions=[f"{_NO_LIVE_CLAIM} OR #claim_id = :claim_id"],
             values={":now": now, ":claim_id": claim.claim_id},
         )
         _require_transition(update, MOVES, claim.target)
@@ -215,7 +215,7 @@ class DynamoReservationStore(DynamoJobs):
             _restore_acceptor(update, acceptor)
         ended, record = self._end_claim(update, reservation_sid, claim, due_at)
         if not ended and claim.accepts and record and record.accepted_by == claim.by:
-            # TaskRouter reported another client's acceptance before the claim was released.
+            # The source of the acceptance that TaskRouter reported meanwhile becomes the acceptor.
             for entry in record.history:
                 if entry.to in ACHIEVED[claim.target]:
                     update = UpdateItem(set={"acceptor": entry.by}, conditions=["#acceptor = :by"])
@@ -225,7 +225,7 @@ class DynamoReservationStore(DynamoJobs):
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
         """Confirm the instruction of a claim, and end the claim if it is still recorded."""
-        # Earlier versions can't read a record with an additional key in `instruction_sent`.
+        # Earlier versions can't read an additional key in `instruction_sent`, so use an attribute.
         update = UpdateItem(set={"instruction_confirmed": True})
         update.set["acceptor"] = claim.by if claim.accepts else None
         self._end_claim(update, reservation_sid, claim, due_at)
@@ -279,15 +279,15 @@ class DynamoReservationStore(DynamoJobs):
 
         TaskRouter may report a decision in an event before it responds to the owner's request.
         """
-        last, target = len(record.history) - 1, update.status
+        last_index, target = len(record.history) - 1, update.status
         is_owner = any(each.by == update.by and each.target is target for each in record.claims)
         entry = record.history[-1] if record.history else None
         if not is_owner or entry is None or entry.to is not target or entry.by == update.by:
             return None
         request = UpdateItem(
-            set_expressions=[f"#history[{last}].#by = :by"],
+            set_expressions=[f"#history[{last_index}].#by = :by"],
             # Another request may have claimed the Reservation for the same status.
-            conditions=[f"#history[{last}].#to = :to", f"#last_claim_{target}.#by = :by"],
+            conditions=[f"#history[{last_index}].#to = :to", f"#last_claim_{target}.#by = :by"],
             values={":by": update.by, ":to": target.value},
         )
         return self._run(request, record.reservation_sid)[1]
@@ -296,14 +296,14 @@ class DynamoReservationStore(DynamoJobs):
         self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
         """Record missing names and the creation time; leave the status unchanged."""
-        at, is_new = update.reserved_at, "attribute_not_exists(#worker_name)"
+        at, condition = update.reserved_at, "attribute_not_exists(#worker_name)"
         if update.worker_name is None and at is None:
             return False, self.get(reservation_sid)
         request = UpdateItem(set_if_absent={name: vars(update)[name] for name in _NAMES})
         if at is not None:
             request.set = {"reserved_at": at, "hour": utc_hour(at), "expires_at": update.expires_at}
-            is_new += " OR #reserved_at > :set_reserved_at"
-        request.conditions = ["attribute_exists(#status)", is_new]
+            condition += " OR #reserved_at > :set_reserved_at"
+        request.conditions = ["attribute_exists(#status)", condition]
         return self._run(request, reservation_sid)
 
     def _record_status(
@@ -347,7 +347,7 @@ class DynamoReservationStore(DynamoJobs):
         self._run(update, due.reservation_sid)
 
     def get(self, reservation_sid: str) -> Reservation | None:
-        """Return a record, using a strongly consistent read."""
+        """Return a record, or None if it does not exist, using a strongly consistent read."""
         key = to_item({"reservation_sid": reservation_sid})
         with translate_errors():
             item = read_item(self._client, self._reservations, key)

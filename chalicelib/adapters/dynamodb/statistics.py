@@ -64,7 +64,7 @@ class DynamoStatistics:
     def read_hour(
         self, start: int, cursor: Mapping[str, Any] | None
     ) -> tuple[list[IndexEntry], Mapping[str, Any] | None]:
-        """Return a page of the Reservations of the given hour, newest first, and a cursor."""
+        """Return a page of an hour's Reservations, newest first, and the next cursor, if any."""
         request: dict[str, Any] = {
             "TableName": self._reservations,
             "IndexName": "by_hour",

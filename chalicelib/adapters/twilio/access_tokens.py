@@ -122,14 +122,15 @@ class TokenVerifier:
             raise InvalidToken(_describe(error)) from error
 
     def _verify(self, token: str) -> dict[str, Any]:
-        """Return the token's claims; raise InvalidToken or a PyJWT error if invalid."""
+        """Return the token's claims; raise InvalidToken or a PyJWT error if it is invalid."""
         if len(token) > _MAX_LENGTH:
             raise InvalidToken(f"The token must have at most {_MAX_LENGTH} characters.")
         unverified = jwt.decode_complete(token, options={"verify_signature": False})
         if unverified["header"].get("alg") != _ALGORITHM:
             raise jwt.InvalidAlgorithmError
         for name in ("exp", "nbf", "iat"):
-            # RFC 7519 allows fractions. PyJWT would also accept "5" and true.
+            # RFC 7519 allows fractions. The type is checked, because PyJWT would also accept "5"
+            # and true.
             value = unverified["payload"].get(name, 0)
             is_number = type(value) in (int, float) and -math.inf < value < math.inf
             if not is_number and (name, value) != ("exp", None):
@@ -149,7 +150,7 @@ class TokenVerifier:
             subject=self._account_sid,
             options={"require": ["exp", "sub"]},
         )
-        # A token may omit its creation time. In that case, the lifetime is counted from now.
+        # A token may omit nbf and iat. In that case, the lifetime is counted from now.
         starts = [
             int(time.time()),
             *(int(claims[name]) for name in ("nbf", "iat") if name in claims),
@@ -182,7 +183,7 @@ class TokenVerifier:
                 "of a Worker."
             )
         identity = grants.get("identity")
-        if identity is not None and not _is_name(identity):
+        if identity is not None and not _is_valid_identity(identity):
             raise InvalidToken(
                 "identity in the token's grants must be a string of at most "
                 f"{_MAX_IDENTITY_LENGTH} printable characters."
@@ -194,7 +195,7 @@ class TokenVerifier:
         )
 
 
-def _is_name(value: object) -> bool:
+def _is_valid_identity(value: object) -> bool:
     return isinstance(value, str) and len(value) <= _MAX_IDENTITY_LENGTH and value.isprintable()
 
 

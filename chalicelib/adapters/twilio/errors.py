@@ -100,7 +100,7 @@ def _describe_problem(problem: dict[str, Any], body: str) -> str:
         for name, values_sent in form.items()
         if any(len(value) >= _MIN_VALUE_LENGTH and value in words for value in values_sent)
     ]
-    # The route determines the status, so the caller can't change it.
+    # Omit the status: the route determines it, so the caller can't change it.
     parameters = [
         _PARAMETERS[name][0] if name in _PARAMETERS else sdk_name(name)
         for name in named

@@ -110,6 +110,6 @@ def response_reader(to_error: Callable[[Response], Exception]) -> Callable[..., 
 
 
 def parse_retry_after(header: str) -> int | None:
-    """Return the seconds in a Retry-After header, at most a day; None for a date or other text."""
+    """Return the seconds in a Retry-After header, at most a day, or None if it is not a number."""
     is_number = header.isascii() and header.isdigit()
     return min(int(header.lstrip("0")[:6] or 0), _MAX_RETRY_AFTER_SECONDS) if is_number else None

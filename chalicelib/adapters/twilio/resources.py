@@ -91,7 +91,7 @@ def to_statistics(statistics: Any, *, workspace_sid: str) -> WorkspaceStatistics
 
 
 def _whole_number(value: Any) -> int:
-    """Return a nonnegative integer. Twilio's documentation shows some numbers as strings."""
+    """Convert a nonnegative number. Twilio's documentation shows some numbers as strings."""
     number = int(value)
     if number < 0:
         raise ValueError("TaskRouter returned a negative number.")

@@ -143,13 +143,13 @@ class _SignedForm:
     Attributes:
         text: the part of the signed text that follows the URL.
         signature: the signature that the request contains.
-        digest: the name of the hash function.
+        hash_name: the name of the hash function.
         keys: the keys with which Twilio may have signed the form.
     """
 
     text: bytes
     signature: str
-    digest: str
+    hash_name: str
     keys: tuple[str, ...]
 
     def find_url(self, url: str, query_strings: Iterable[str]) -> str | None:
@@ -161,8 +161,8 @@ class _SignedForm:
             for query_string in query_strings:
                 for address, key in product(addresses, self.keys):
                     signed_url = f"{address}{query_string}"
-                    text = signed_url.encode() + self.text
-                    digest = hmac.digest(key.encode(), text, self.digest)
+                    signed_text = signed_url.encode() + self.text
+                    digest = hmac.digest(key.encode(), signed_text, self.hash_name)
                     if hmac.compare_digest(base64.b64encode(digest), expected):
                         return signed_url
         return None
@@ -251,8 +251,8 @@ def _likely_cause(
         return LikelyCause.PATH
     if any(find_url(other_url, [usual]) for other_url in other_urls):
         return LikelyCause.BASE_URL
-    is_exact = all(_UNAMBIGUOUS_TEXT.fullmatch(text) for pair in query for text in pair)
-    if len(query) > _MAX_PERMUTED_PARAMETERS or not is_exact:
+    is_unambiguous = all(_UNAMBIGUOUS_TEXT.fullmatch(text) for pair in query for text in pair)
+    if len(query) > _MAX_PERMUTED_PARAMETERS or not is_unambiguous:
         return LikelyCause.QUERY
     return LikelyCause.AUTH_TOKEN
 
@@ -269,7 +269,7 @@ def _unusual_query_strings(query: Sequence[tuple[str, str]], usual: str) -> Iter
     yield ""
     for begin, end in (("?&", ""), ("?", "&"), ("?&", "&")):
         yield f"{begin}{usual.removeprefix('?')}{end}"
-    yield re.sub("%..", lambda encoded: encoded[0].lower(), usual)
+    yield re.sub("%..", lambda match: match[0].lower(), usual)
     for encode_name, encode_value in ((str, _encode_all), (_encode_all, str), (_encode_all,) * 2):
         pairs = (f"{encode_name(name)}={encode_value(value)}" for name, value in query)
         yield f"?{'&'.join(pairs)}"
