@@ -11,8 +11,8 @@ import { changed, isOffline, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
 
-/** Milliseconds after which the row shows that no response has arrived. */
-const SLOW_ANSWER = 1500;
+/** Milliseconds after which a row shows that no response to its decision has arrived. */
+const SLOW_RESPONSE = 1500;
 /** Milliseconds for which decision buttons ignore clicks after a banner has disappeared, because the clicks may have been meant for the banner. */
 const STRAY_PERIOD = 400;
 
@@ -47,13 +47,13 @@ export const statusKind = (status) => STATUSES[status] ?? "gone";
 
 export const isSupervisor = () => state.session?.claims.role !== "worker";
 
-/** Return the urgency of an open row, "over" if its time is up, "ended" or "checking". */
+/** Return the urgency of a row that is open or has just been decided. Otherwise, return "over" (open, but its time is up), "ended" or "checking". */
 function rowStatus(row) {
   const left = row.deadline - serverNow();
   if (row.phase === "open") {
     return left > 0 ? urgency(left, timeout(row.reservation)) : "over";
   }
-  if (row.phase === "deciding" && serverNow() - row.sentAt < SLOW_ANSWER && left > 0) {
+  if (row.phase === "deciding" && serverNow() - row.sentAt < SLOW_RESPONSE && left > 0) {
     return urgency(left, timeout(row.reservation));
   }
   return row.phase === "ended" ? "ended" : "checking";
@@ -62,7 +62,7 @@ function rowStatus(row) {
 /** Keeps the focus in a row whose focused button disappears, and announces a missing response. */
 class Row extends Ticking {
   render(props) {
-    this.before = this.shown;
+    this.previous = this.shown;
     this.hadFocus = this.element()?.contains(document.activeElement);
     return super.render(props);
   }
@@ -72,7 +72,7 @@ class Row extends Ticking {
     if (this.hadFocus && document.activeElement === document.body) {
       this.element().focus();
     }
-    if (this.shown === "checking" && this.before !== "checking" && row.phase !== "vanished") {
+    if (this.shown === "checking" && this.previous !== "checking" && row.phase !== "vanished") {
       announce(text("announceEnding", { ending: text("checking"), title: rowTitle(state.inbox, row) }));
     }
   }

@@ -48,7 +48,7 @@ export class OverviewPage extends Page {
   }
 }
 
-/** Return the age of the counts. If the sweep had no time to count, the counts are older than the sweep's other figures. */
+/** Return the age of the newest counts in ms. If the sweep had no time to count, the counts are older than the sweep's other figures. */
 function age({ updated_at: at, hours }) {
   const counted = hours.filter(isCounted).map((hour) => Date.parse(hour.counted_at));
   return serverNow() - Math.max(...(counted.length ? counted : [Date.parse(at)]));
@@ -160,12 +160,12 @@ function hoursPanel(hours) {
 
 /** A list of names with bars. Each entry is {key, name, count, mark, tone}. */
 function shares(entries) {
-  const most = Math.max(1, ...entries.map(({ count }) => count));
+  const maximum = Math.max(1, ...entries.map(({ count }) => count));
   return html`<ul class="shares">
     ${entries.map(
       ({ key, name, count, mark, tone }) => html`<li key=${key}>
         <span class="name">${mark}<span>${name}</span></span>
-        <svg class="share" aria-hidden="true"><rect class="track" width="100%" height="10" rx="5" />${count > 0 && html`<rect class=${tone} width=${`${(100 * count) / most}%`} height="10" rx="5" />`}</svg>
+        <svg class="share" aria-hidden="true"><rect class="track" width="100%" height="10" rx="5" />${count > 0 && html`<rect class=${tone} width=${`${(100 * count) / maximum}%`} height="10" rx="5" />`}</svg>
         <strong class="right">${number(count)}</strong>
       </li>`,
     )}
@@ -175,10 +175,10 @@ function shares(entries) {
 function workersPanel({ workers_by_activity: activities, taskrouter_updated_at: at, taskrouter_error: error }) {
   const available = new Set(state.activities.filter((each) => each.available).map(({ sid }) => sid));
   const entries = activities.map(({ activity_sid: key, activity_name: name, workers: count }) => {
-    const isOn = available.has(key);
-    // The list of Activities may have failed to load.
-    const mark = available.size > 0 && html`<span class="dot" data-on=${isOn ? "yes" : null} />`;
-    return { key, name, count, mark, tone: isOn ? "yes" : "no" };
+    const isAvailable = available.has(key);
+    // Show no marks if no Activity is known to be available. The list of Activities may have failed to load.
+    const mark = available.size > 0 && html`<span class="dot" data-on=${isAvailable ? "yes" : null} />`;
+    return { key, name, count, mark, tone: isAvailable ? "yes" : "no" };
   });
   const all = entries.reduce((total, { count }) => total + count, 0);
   return html`<section class="panel" aria-labelledby="workers">
@@ -231,7 +231,7 @@ function sweepState({ at, ok }) {
   return isLate ? pill("amber", "soon", text("late")) : pill("green", "check", text("onTime"));
 }
 
-/** The texts of a sweep's counts. */
+/** The keys of the texts that describe a sweep's counts, by count. */
 const DETAILS = {
   mirrored: "sweepMirrored",
   gone: "sweepGone",
@@ -245,8 +245,8 @@ const DETAILS = {
 
 /** A row for a sweep, and a second row if the sweep has nonzero counts or errors, failed, or only monitored. */
 function sweepRow(sweep) {
-  const done = Object.keys(DETAILS).filter((name) => sweep[name]);
-  const details = done.map((name) => text(DETAILS[name], { n: number(sweep[name]) })).join(", ");
+  const nonzero = Object.keys(DETAILS).filter((name) => sweep[name]);
+  const details = nonzero.map((name) => text(DETAILS[name], { n: number(sweep[name]) })).join(", ");
   const errors = Object.entries(sweep.errors ?? {}).map(([code, n]) => text("sweepError", { code, n: number(n) })).join(", ");
   const n = repaired(sweep);
   const isBad = errors || !sweep.ok;

@@ -88,13 +88,15 @@ WORKER_INSTRUCTIONS = json.dumps(
         "conference": [*_OWN_PHONE, *_OWN_CONFERENCE],
     }
 )
-"""Default of WORKER_INSTRUCTIONS, which allows no recordings, URLs, other phones or other calls."""
+"""Default of the setting WORKER_INSTRUCTIONS. It allows no recordings, URLs, other phones or other
+calls."""
 
 OWN_VALUES: Mapping[str, str] = {
     "to": "the contact_uri of its Worker",
     "call_sid": "the call_sid of the Reservation's Task",
 }
-"""For each parameter, the only value that a Worker may set if the permissions do not list it."""
+"""For each of these parameters, a description of the only value that a Worker may set if the
+permissions do not list the parameter."""
 
 
 def parse_instruction_permissions(text: str) -> InstructionPermissions:
@@ -187,7 +189,8 @@ class Principal:
 
         Args:
             instruction: the instruction.
-            permissions: the instructions that a Worker may send.
+            permissions: the instructions that a Worker may send, and the parameters that the Worker
+                may set freely.
             own_values: for each parameter in OWN_VALUES, the value if it is known.
 
         Raises:

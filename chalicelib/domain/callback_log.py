@@ -24,8 +24,8 @@ INVALID_CURSOR = (
 )
 """Message about an invalid cursor. The tokens of CloudWatch Logs expire after 24 hours."""
 
-_MAX_SKIPPED = 9_999
-"""Maximum value of `LogPosition.skipped` in a cursor."""
+_MAX_COUNT = 9_999
+"""Maximum value of `LogPosition.skipped` and of `LogPosition.seen` in a cursor."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class LogPosition:
 
     def to_cursor(self) -> str:
         """Return the position as text."""
-        cursor = f"{self.at}-{min(self.skipped, _MAX_SKIPPED)}"
+        cursor = f"{self.at}-{min(self.skipped, _MAX_COUNT)}"
         if self.since:
             cursor += f"-{self.since}"
         if self.token:
-            cursor += f"-{self.seen_at}-{min(self.seen, _MAX_SKIPPED)}-{self.token}"
+            cursor += f"-{self.seen_at}-{min(self.seen, _MAX_COUNT)}-{self.token}"
         return cursor
 
     @classmethod

@@ -337,7 +337,7 @@ def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
 
 
 def _parse_columns(form: Form) -> dict[str, Any]:
-    """Validate and return the parameters that are stored as separate attributes."""
+    """Validate the parameters that are stored as separate attributes; return them by attribute."""
     for name in _COLUMNS.keys() & form.keys():
         if len(form.getall(name)) > 1:
             raise BadRequest(f"{name} must not be repeated.")

@@ -58,7 +58,7 @@ class AppError(Exception):
 
     @property
     def reason(self) -> str | None:
-        """The reason for rejecting a token or for the failure of a request to another service."""
+        """The reason why a token was rejected or a request to another service failed, or None."""
         for error in (self, self.__cause__):
             if isinstance(
                 error,

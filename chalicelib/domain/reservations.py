@@ -72,7 +72,7 @@ def is_allowed(status: Status, current: Status | None) -> bool:
 
     Args:
         status: the status reported by TaskRouter.
-        current: the status of the record, or None if there is no record.
+        current: the status of the record; None if there is no record, so any status is allowed.
     """
     return current is None or status in OBSERVED[current]
 

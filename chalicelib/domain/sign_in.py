@@ -233,7 +233,13 @@ def find_workers_query(attribute: str, value: str) -> dict[str, str] | None:
 
 
 def read_attribute(friendly_name: str, attributes: str, attribute: str) -> Any:
-    """Return the value of a Worker's attribute; None if there is no such attribute."""
+    """Return the value of a Worker's attribute; None if there is no such attribute.
+
+    Args:
+        friendly_name: the Worker's friendly name.
+        attributes: the Worker's attributes, as JSON text.
+        attribute: the path of the attribute, such as ``sso.email``, or ``friendly_name``.
+    """
     if attribute == FRIENDLY_NAME:
         return friendly_name
     value: Any = read_json_object(attributes)

@@ -37,7 +37,7 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class HourCount:
-    """The Reservations that were created in one hour (UTC), by their status when counted.
+    """The numbers of Reservations created in one hour (UTC), by their status when counted.
 
     Attributes:
         start: epoch ms.

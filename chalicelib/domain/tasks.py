@@ -21,7 +21,7 @@ QUICKSTART_TASK = {"attributes": {"selected_language": "es"}}
 """The parameters of the Task in Twilio's TaskRouter quickstart."""
 
 _MAX_PRIORITY = 2**31 - 1
-_MAX_TIMEOUT = 1_209_600
+_MAX_TIMEOUT_SECONDS = 1_209_600
 _MAX_CHANNEL_LENGTH = 64
 _MAX_DIGITS = 10
 
@@ -135,7 +135,7 @@ def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTa
             parameters.get("workflow_sid", workflow_sid), "WW", "workflow_sid"
         ),
         priority=_parse_whole_number(parameters, "priority", 0, _MAX_PRIORITY),
-        timeout=_parse_whole_number(parameters, "timeout", 1, _MAX_TIMEOUT),
+        timeout=_parse_whole_number(parameters, "timeout", 1, _MAX_TIMEOUT_SECONDS),
         task_channel=_parse_channel(parameters.get("task_channel")),
         attributes=_parse_attributes(parameters),
     )

@@ -183,5 +183,5 @@ class VoiceRequest:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether the call left the queue unanswered for a reason other than a hangup."""
+        """Whether the call left the queue unanswered, without a hangup or a redirect."""
         return self.queue_result in _UNANSWERED_RESULTS

@@ -49,7 +49,7 @@ class WorkerActivity:
 
     @classmethod
     def from_form(cls, form: Form, *, now: int) -> Self | None:
-        """Return the Activity that an event reports; None if the event does not report one.
+        """Return the Activity that an event reports; None if it reports none or a SID is invalid.
 
         https://www.twilio.com/docs/taskrouter/api/event/reference
 

@@ -19,7 +19,7 @@ blueprint = Blueprint(__name__)
 
 _DAY_MS = 86_400_000
 _NUMBER = re.compile("[1-9][0-9]{0,2}")
-_STATUSES = (100, 599)
+_STATUS_RANGE = (100, 599)
 
 _SIDS = {"reservation_sid": "WR", "task_sid": "WT", "worker_sid": "WK"}
 
@@ -56,7 +56,7 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
     oldest = now - RETENTION_DAYS * _DAY_MS
     query = CallbackQuery(
         since=oldest if since is None else max(since, oldest),
-        # An offset can move `until` before year 1. Responses can't contain such a time.
+        # A UTC offset can move `until` before year 1, which responses can't contain, so clamp it.
         until=max(oldest - 1, min(now, position.at, now if until is None else until)),
         fields=_parse_fields(parameters),
     )
@@ -86,7 +86,7 @@ def _parse_fields(parameters: Parameters) -> dict[str, str | int]:
     values: dict[str, str | int | None] = {
         name: optional_sid(parameters, name, prefix) for name, prefix in _SIDS.items()
     }
-    values |= {"route": selected, "status": _parse_number(parameters, "status", *_STATUSES)}
+    values |= {"route": selected, "status": _parse_number(parameters, "status", *_STATUS_RANGE)}
     return {name: value for name, value in values.items() if value is not None}
 
 

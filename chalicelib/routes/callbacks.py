@@ -60,10 +60,10 @@ def event_callback() -> Response:
     return Response("", status_code=204)
 
 
-def _sid(form: Form, parameter: str, kind: str) -> str | None:
+def _sid(form: Form, parameter: str, prefix: str) -> str | None:
     """Return the SID in a parameter, or None if the parameter is missing or malformed."""
     sid = form.get(parameter)
-    return sid if is_sid(sid, kind) else None
+    return sid if is_sid(sid, prefix) else None
 
 
 def _record_activity(form: Form) -> None:

@@ -22,7 +22,7 @@ _FOLDER = Path(__file__).parents[1] / "console"
 _PAGE = "index.html"
 _SCRIPT = "console.js"
 _SUPERVISORS = "supervisor.js"
-_PAGES = "SUPERVISOR_PAGES"
+_SUPERVISOR_PAGES = "SUPERVISOR_PAGES"
 _STYLES = "console.css"
 _LICENSES = "licenses.txt"
 _FIRST_MODULE = "main.js"
@@ -89,7 +89,7 @@ class _Console:
 
 @functools.cache
 def _console() -> _Console:
-    """Read the files on the first request for the console, not when a callback is handled."""
+    """Return the console. Its files are read on first use, because callbacks do not need them."""
     sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.iterdir())}
     common: dict[str, str] = {}
     _add_module(common, sources, _FIRST_MODULE)
@@ -132,7 +132,7 @@ def _scripts(
     return {
         _SCRIPT: f"{_shorten(''.join(common.values()))}export {names};\n",
         _SUPERVISORS: f'import {names} from "./{_SCRIPT}";\n'
-        f"{_shorten(supervisors)}export {{ {_PAGES} }};\n",
+        f"{_shorten(supervisors)}export {{ {_SUPERVISOR_PAGES} }};\n",
     }
 
 

@@ -121,7 +121,7 @@ def _with_authorization(
     parameters: Collection[str] | None,
     tutorial_methods: Collection[str],
 ) -> View:
-    """Return a view that calls *view* only if the caller's token allows the action."""
+    """Return a view that checks the token, the method and the parameters before it calls *view*."""
 
     @functools.wraps(view)
     def call(**path_parameters: str) -> Any:

@@ -39,7 +39,7 @@ unchanged overview has an unchanged ETag."""
 
 @route(blueprint, "/overview", methods=["GET"], action=Action.SEE_OVERVIEW, parameters=())
 def overview(principal: Principal, _parameters: Parameters) -> Response:
-    """Return the caller's open Reservations; 304 if the caller already has this overview."""
+    """Return the open Reservations that the caller may see; 304 if the overview is unchanged."""
     service = runtime.current()
     now = service.clock.now_ms()
     reservations, is_truncated = list_open_reservations(

@@ -312,7 +312,7 @@ def callback_text(reservation: Reservation, name: str) -> str | None:
 
 
 def names_json(reservation: Reservation) -> dict[str, str | None]:
-    """Return the names that TaskRouter has reported."""
+    """Return the names of related resources, each None unless TaskRouter has reported it."""
     text = partial(callback_text, reservation)
     return {
         "worker_name": reservation.worker_name,
@@ -323,7 +323,7 @@ def names_json(reservation: Reservation) -> dict[str, str | None]:
 
 
 def _reservation_json(reservation: Reservation) -> dict[str, Any]:
-    previous = [None, *(entry.to.value for entry in reservation.history)]
+    previous_statuses = [None, *(entry.to.value for entry in reservation.history)]
     return {
         "reservation_sid": reservation.reservation_sid,
         "task_sid": reservation.task_sid,
@@ -343,12 +343,12 @@ def _reservation_json(reservation: Reservation) -> dict[str, Any]:
         "history": [
             {
                 "at": iso_time(entry.at),
-                "from": before,
+                "from": previous,
                 "to": entry.to.value,
                 "by": entry.by,
                 "note": entry.note,
             }
-            for before, entry in zip(previous, reservation.history, strict=False)
+            for previous, entry in zip(previous_statuses, reservation.history, strict=False)
         ],
     }
 
@@ -363,7 +363,7 @@ def _delivery_json(delivery: Delivery) -> dict[str, Any]:
 
 
 def mask_signed_url(url: str, route_path: str) -> str:
-    """Mask the parts of a signed URL, with its query string if any, that may be secrets."""
+    """Return a signed URL, which may have a query string, with possible secrets masked."""
     address, _, query = url.partition("?")
     return mask_url(address, route_path, parse_qsl(query, keep_blank_values=True))
 

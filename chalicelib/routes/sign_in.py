@@ -52,7 +52,10 @@ _PROMPTS = ("silent", "choose_account")
 """Parameters that determine what the provider asks the user. The provider decides by default."""
 
 _MAX_TOKEN_LENGTH = 4_000
-"""Browsers ignore a cookie whose name and value have more than 4,096 characters."""
+"""Maximum length of a token in a cookie.
+
+Browsers ignore a cookie whose name and value have more than 4,096 characters.
+"""
 
 
 @route(blueprint, f"/{_SESSION}", methods=["GET", "POST"], action=None)

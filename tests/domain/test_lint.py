@@ -7,7 +7,7 @@ from chalicelib.domain.rules.expressions import Expression, InvalidExpression
 
 def error_of(when: str) -> str:
     with pytest.raises(InvalidExpression) as raised:
-        Expression.compile(when, condition=True)
+        Expression.compile(when, is_condition=True)
     return str(raised.value)
 
 

@@ -57,13 +57,13 @@ def test_truthy_literal_as_an_operand_of_a_logical_operator_is_rejected(
     ],
 )
 def test_falsy_literal_operand_and_literal_default_in_an_argument_are_allowed(when: str) -> None:
-    Expression.compile(when, condition=True)
+    Expression.compile(when, is_condition=True)
 
 
 def test_value_expression_may_have_a_literal_as_its_default() -> None:
     assert Expression.compile("task.a || 'x'").text == "task.a || 'x'"
     with pytest.raises(InvalidExpression, match="^uses 'x', which is always true"):
-        Expression.compile("task.a || 'x'", condition=True)
+        Expression.compile("task.a || 'x'", is_condition=True)
 
 
 @pytest.mark.parametrize("fact", ["priority", "age"])
@@ -71,7 +71,7 @@ def test_number_must_not_be_compared_with_a_string(fact: str) -> None:
     for when in (f"{fact} == '5'", f"'5' != {fact}", f"task.vip && {fact} > '5'"):
         assert error_of(when).startswith(f"compares the number {fact} with a string")
     for when in (f"{fact} == `5`", f"worker.list[?{fact} == '5']", f"task.{fact} == '5'"):
-        Expression.compile(when, condition=True)
+        Expression.compile(when, is_condition=True)
 
 
 @pytest.mark.parametrize("name", ["task", "worker"])
@@ -108,7 +108,7 @@ def test_fact_is_not_available_inside_brackets_or_after_a_pipe(when: str, name: 
     ],
 )
 def test_name_after_a_dot_or_inside_brackets_may_be_any_field(when: str) -> None:
-    Expression.compile(when, condition=True)
+    Expression.compile(when, is_condition=True)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_error_describes_the_mistake(when: str, error: str) -> None:
     ],
 )
 def test_expression_that_resembles_a_mistake_is_accepted(when: str) -> None:
-    Expression.compile(when, condition=True)
+    Expression.compile(when, is_condition=True)
 
 
 @pytest.mark.parametrize(

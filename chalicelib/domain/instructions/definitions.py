@@ -204,7 +204,7 @@ class Instruction:
 
     @classmethod
     def hints(cls) -> dict[str, str]:
-        """Map the REST names used by all instructions to this instruction's JSON names."""
+        """Return this instruction's JSON names, by the REST names that any instruction uses."""
         types = INSTRUCTION_TYPES.values()
         pairs = ((p.rest_name, name) for type_ in types for name, p in type_.parameters().items())
         return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}
@@ -305,7 +305,7 @@ class Call(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Redirect(Instruction):
-    """Redirect a call, which is waiting in a queue, to different TwiML."""
+    """Redirect a call that is waiting in a queue to different TwiML."""
 
     name: ClassVar[str] = "redirect"
     base_form: ClassVar[Mapping[str, str]] = {"Instruction": "redirect"}

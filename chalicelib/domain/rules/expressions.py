@@ -54,7 +54,7 @@ class Expression:
     _tree: Node = field(repr=False, compare=False)
 
     @classmethod
-    def compile(cls, text: object, *, condition: bool = False) -> Self:
+    def compile(cls, text: object, *, is_condition: bool = False) -> Self:
         """Compile a condition or a value expression.
 
         Raises:
@@ -64,7 +64,7 @@ class Expression:
             raise InvalidExpression("must be a string with a JMESPath expression")
         try:
             tree = _parse(text)
-            mistake = (find_condition_error(tree) if condition else None) or find_error(tree)
+            mistake = (find_condition_error(tree) if is_condition else None) or find_error(tree)
         except RecursionError as error:
             raise InvalidExpression("is nested too deeply or is too long") from error
         if mistake is None and '"' in text and (name := _quoted_string(text)):
@@ -213,7 +213,7 @@ _COMPARED_LITERAL = re.compile(
     r"(?<![=!<>])=\s*(?P<right>-?[0-9][0-9.]*|true|false|null)\b", re.IGNORECASE
 )
 _BARE_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_NUMBER = re.compile(r"(?P<sign>-?)0*(?P<digits>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)")
+_NUMBER = re.compile(r"(?P<sign>-?)0*(?P<magnitude>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)")
 _CONJUNCTION = re.compile(rf"{_STRING}|(?<![\w.$])(?P<word>and|or)\b", re.IGNORECASE)
 _COMPARATORS = ("eq", "ne", "lt", "lte", "gt", "gte")
 
@@ -251,8 +251,8 @@ def _always_true_hint(text: str, position: int) -> str:
 def _parser_hint(error: ParseError) -> str:
     word = str(error.token_value)
     text, position = error.expression, error.lex_position
-    before = text[:position]
-    previous_word = (before.split() or [""])[-1]
+    preceding = text[:position]
+    previous_word = (preceding.split() or [""])[-1]
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
         return _number_hint(text, position)
     if hint := _membership_hint(text, position) or _string_hint(text, position):
@@ -260,7 +260,7 @@ def _parser_hint(error: ParseError) -> str:
     # The parser reads `NOT` as a field name, and fails at the token after it.
     if previous_word.lower() == "not":
         word = previous_word
-    if before.endswith("<") and word == ">":
+    if preceding.endswith("<") and word == ">":
         return ": write != instead of <>"
     if phrase := _PHRASE.match(text, position):
         return f": write {_PHRASES[' '.join(phrase[0].lower().split())]} instead of {phrase[0]}"
@@ -286,13 +286,13 @@ def _membership_hint(text: str, position: int) -> str:
 
 def _string_hint(text: str, position: int) -> str:
     """Return the hint for a string that the parser does not expect."""
-    before, step = text[:position], _STEP.match(text, position)
-    if step and (path := re.search(r"[\w.\[\]]+\[\s*$", before)):
+    preceding, step = text[:position], _STEP.match(text, position)
+    if step and (path := re.search(r"[\w.\[\]]+\[\s*$", preceding)):
         name = step["name"] if re.fullmatch(r"[A-Za-z_]\w*", step["name"], re.ASCII) else None
         path_text = path[0].rstrip()[:-1]
         dotted = f"{path_text}.{name}" if name else f'{path_text}."{step["name"]}"'
         return f": write {dotted} instead of {path[0]}{step[0]}"
-    if before.endswith("'") and text.startswith("'", position):
+    if preceding.endswith("'") and text.startswith("'", position):
         return r": write \' for a quote in a string, as in 'it\'s'"
     return ""
 
@@ -311,7 +311,7 @@ def _number_hint(text: str, position: int) -> str:
             f'as in {path[0] if path else ""}"{name[0] if name else ""}"'
         )
     number = _NUMBER.match(text, position)
-    literal = number["sign"] + number["digits"] if number else "5"
+    literal = number["sign"] + number["magnitude"] if number else "5"
     hint = f"write numbers in backticks, as in `{literal}`{_always_true_hint(text, position)}"
     for match in _CONJUNCTION.finditer(text, position):
         if word := match["word"]:

@@ -99,8 +99,8 @@ def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     """Return the facts of a callback.
 
     ``task`` and ``worker`` are the attributes as objects, empty if there are none. ``age`` is the
-    age of the Task in seconds. Other missing facts are None. An expression that
-    reads an unreadable fact raises UnreadableFact.
+    age of the Task in seconds. Other missing facts are None. An expression that reads an
+    unreadable fact raises UnreadableFact.
     """
     received = {
         "TaskAttributes": callback.task_attributes,
@@ -138,8 +138,8 @@ def _read(parameter: str, value: str | list[str]) -> Any:
             return int(value)
         raise UnreadableFact(parameter)
     try:
-        attributes, unknown = read_facts(str(value))
+        attributes, unreadable = read_facts(str(value))
     except JsonError as error:
         raise UnreadableFact(parameter) from error
-    errors = {name: UnreadableFact(parameter, name) for name in sorted(unknown)}
+    errors = {name: UnreadableFact(parameter, name) for name in sorted(unreadable)}
     return _PartialFacts(attributes, errors) if errors else attributes

@@ -147,20 +147,21 @@ def _errors(
     has_path = kind in ("comparator", "function_expression") and any(
         path[0] in FACTS for child, _ in _children(node) for path in _paths(child)
     )
-    for child, first in _children(node):
-        chained = kind in _CHAINS and not first
+    for child, is_first in _children(node):
+        is_chained = kind in _CHAINS and not is_first
         yield from _errors(
             child,
-            at_root=at_root and not chained and kind != "expref",
-            is_member=chained and _follows_dot(kind, node, child),
+            at_root=at_root and not is_chained and kind != "expref",
+            is_member=is_chained and _follows_dot(kind, node, child),
             is_operand=has_path,
         )
 
 
 def _children(node: Node) -> Iterator[tuple[Node, bool]]:
+    """Yield each child of a node, and whether it is the first child."""
     if node["type"] != "slice":  # the children of a slice are numbers
-        for number, child in enumerate(node["children"]):
-            yield child, number == 0
+        for index, child in enumerate(node["children"]):
+            yield child, index == 0
 
 
 def _follows_dot(kind: str, node: Node, child: Node) -> bool:
@@ -211,7 +212,7 @@ def _comparison_errors(left: Node, right: Node) -> Iterator[str]:
             yield f"compares the number {fact['value']} with a string: write `5`, not '5'"
 
 
-def _function_errors(name: str, arguments: int) -> Iterator[str]:
+def _function_errors(name: str, argument_count: int) -> Iterator[str]:
     if name not in _FUNCTIONS:
         if name.lower() == "not":
             yield f"calls the unknown function {name}(): write !(…)"
@@ -225,8 +226,8 @@ def _function_errors(name: str, arguments: int) -> Iterator[str]:
         return
     signature = _FUNCTIONS[name]["signature"]
     expected, is_variadic = len(signature), bool(signature and signature[-1].get("variadic"))
-    if arguments < expected or (arguments > expected and not is_variadic):
-        actual = "1 argument" if arguments == 1 else f"{arguments} arguments"
+    if argument_count < expected or (argument_count > expected and not is_variadic):
+        actual = "1 argument" if argument_count == 1 else f"{argument_count} arguments"
         yield f"calls {name}() with {actual} instead of {'at least ' * is_variadic}{expected}"
 
 

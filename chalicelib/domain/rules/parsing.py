@@ -86,7 +86,7 @@ def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
         errors.append(f"{_UNREADABLE} is not a key of a rule: write it above the first [[rule]].")
     when = None
     if "when" in values:
-        when = _compile("when", values.pop("when"), errors, condition=True)
+        when = _compile("when", values.pop("when"), errors, is_condition=True)
     try:
         instruction = instruction_type(values.pop("instruction", None))
     except InvalidInstruction as error:
@@ -136,10 +136,10 @@ def _parse_reference(name: str, value: Mapping[str, Any], errors: list[str]) -> 
 
 
 def _compile(
-    name: str, text: object, errors: list[str], *, condition: bool = False
+    name: str, text: object, errors: list[str], *, is_condition: bool = False
 ) -> Expression | None:
     try:
-        return Expression.compile(text, condition=condition)
+        return Expression.compile(text, is_condition=is_condition)
     except InvalidExpression as error:
         # Without quotation marks, `when` would read as a conjunction.
         sentence = f'"{name}" {error}'
