@@ -294,13 +294,15 @@ class Workspace:
             status = str(self.fetch_task(sid).assignment_status)
             if status in _ENDED:
                 return status
-            end = "canceled" if status in _CANCELABLE else "completed"
+            final_status = "canceled" if status in _CANCELABLE else "completed"
             try:
-                self._account.call(partial(task.update, assignment_status=end, reason=reason))
+                self._account.call(
+                    partial(task.update, assignment_status=final_status, reason=reason)
+                )
             except OperatorError as error:
                 failure = error
             else:
-                return end
+                return final_status
         raise failure
 
 

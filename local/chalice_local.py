@@ -35,14 +35,14 @@ from local import dynamodb, network, send_again, stack
 from local.callback_log import MemoryCallbackLog
 from taskrouter_simulator.origins import FOREIGN, NOT_LOCAL, is_foreign, is_loopback
 
-ACCEPT_QUEUE = 128
+ACCEPT_QUEUE_SIZE = 128
 """Maximum number of connections that wait to be accepted."""
 
 _CONTENT_LENGTH = re.compile("[0-9]{1,9}")
 
 _PARENT_POLL_SECONDS = 0.2
 
-_SOURCES = (".py", ".json", ".toml", ".env")
+_SOURCE_SUFFIXES = (".py", ".json", ".toml", ".env")
 
 _WILDCARDS = ("", "0.0.0.0")  # noqa: S104  compared, not bound
 
@@ -182,7 +182,7 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
         f"{described.resolved['AWS_ENDPOINT_URL_DYNAMODB']}."
     )
     if stack.STARTED_TOGETHER in os.environ:
-        # The other programs may not be ready yet, and `make run` reports conflicts.
+        # Skip the checks: other programs may not be ready yet, and `make run` reports conflicts.
         return described.settings
     if conflicts := stack.conflicting_variables(described, os.environ):
         click.echo(stack.conflict_warning(described, conflicts, _command_line()), err=True)
@@ -205,23 +205,23 @@ def _find_problem(described: stack.Stack) -> str | None:
         service, variable = "the TaskRouter simulator", "SIMULATOR_PORT"
         simulator = _describe_simulator(taskrouter)
         service, variable = "DynamoDB", "DYNAMODB_PORT"
-        tables = dynamodb.find_missing_tables(database, described.tables)
+        missing_tables = dynamodb.find_missing_tables(database, described.tables)
     except network.ForeignProgramError:
         url = taskrouter if variable == "SIMULATOR_PORT" else database
         return (
             f"The program at {url} is not {service}. Stop that program, or set {variable} to "
             f"another port in both terminals. In another terminal, run: {command}"
         )
-    missing = [f"The TaskRouter simulator at {taskrouter}"] if simulator is None else []
-    missing += [f"DynamoDB at {database}"] if tables is None else []
-    if missing:
-        verb = "do" if len(missing) > 1 else "does"
-        return f"{' and '.join(missing)} {verb} not respond. In another terminal, run: {command}"
-    if tables:
+    silent = [f"The TaskRouter simulator at {taskrouter}"] if simulator is None else []
+    silent += [f"DynamoDB at {database}"] if missing_tables is None else []
+    if silent:
+        verb = "do" if len(silent) > 1 else "does"
+        return f"{' and '.join(silent)} {verb} not respond. In another terminal, run: {command}"
+    if missing_tables:
         return (
-            f"DynamoDB at {database} has no table {' or '.join(tables)}. Set RESERVATIONS_TABLE "
-            "and STATE_TABLE to the same values in both terminals, and run `chalice local --stage "
-            "local`, because other stages override the shell's values."
+            f"DynamoDB at {database} has no table {' or '.join(missing_tables)}. Set "
+            "RESERVATIONS_TABLE and STATE_TABLE to the same values in both terminals, and run "
+            "`chalice local --stage local`, because other stages override the shell's values."
         )
     base_url = stack.add_prefix(described.settings, described.settings.public_base_url)
     callback_base_url = str((simulator or {}).get("callback_base_url", base_url)).rstrip("/")
@@ -274,7 +274,7 @@ def _tune_server() -> None:
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ChaliceRequestHandler.parse_request = _parse_request
-    local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
+    local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE_SIZE
     watcher: Any = StatFileWatcher
     watcher._single_pass_poll = _poll_sources  # noqa: SLF001  Chalice has no option for this
 
@@ -327,7 +327,7 @@ def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None
     modified_at = {}
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name == ".chalice" or name[0] != "."]
-        for path in (Path(folder, name) for name in names if name.endswith(_SOURCES)):
+        for path in (Path(folder, name) for name in names if name.endswith(_SOURCE_SUFFIXES)):
             with suppress(OSError):
                 modified_at[path] = path.stat().st_mtime
     previous, watcher.sources = getattr(watcher, "sources", modified_at), modified_at

@@ -75,7 +75,8 @@ def client(url: str) -> Any:
 def create_tables(dynamodb: Any, tables: TableNames) -> None:
     """Create the tables defined in infra/stage.yaml, unless they exist.
 
-    Items do not expire, because tests use times in the past. The emulator keeps items in memory.
+    Items do not expire, because tests use times in the past. They are lost when the emulator ends,
+    because it keeps them in memory.
 
     Args:
         dynamodb: The client; see `client`.

@@ -24,7 +24,7 @@ from chalicelib.routes.reservations import mask_signed_url
 from chalicelib.usecases.check_signature import find_delivery, received_form
 from local import network, stack
 
-_SECONDS = 15.0
+_TIMEOUT_SECONDS = 15.0
 """Time limit for the request, longer than TaskRouter's limit of 5 s plus the fallback's 5 s."""
 
 
@@ -69,8 +69,8 @@ def _send_again(reservation_sid: str, service: runtime.Runtime, base_url: str) -
             "Some parameters of the callback were too large to record, so it can't be sent again."
         )
     settings = service.settings
-    _, mark, query = delivery.url.partition("?")
-    path = f"{delivery.route}{mark}{query}"
+    _, separator, query = delivery.url.partition("?")
+    path = f"{delivery.route}{separator}{query}"
     signed_url = stack.add_prefix(settings, settings.public_base_url) + path
     validator = RequestValidator(service.secrets.get().auth_tokens[0])
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def _post(url: str, form: Form, *, signature: str) -> tuple[int, str]:
     )
     try:
         try:
-            response = network.DIRECT_OPENER.open(request, timeout=_SECONDS)
+            response = network.DIRECT_OPENER.open(request, timeout=_TIMEOUT_SECONDS)
         except HTTPError as error:
             response = error
         with response:

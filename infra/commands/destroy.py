@@ -30,12 +30,12 @@ class _Item:
 
     Attributes:
         label: The kind and the name.
-        reason_to_keep: Why the item is not deleted; empty if it is deleted.
+        reason_to_skip: Why the item is not deleted; empty if it is deleted.
         delete: Deletes the item.
     """
 
     label: str
-    reason_to_keep: str
+    reason_to_skip: str
     delete: Callable[[], object]
 
 
@@ -83,7 +83,7 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
             _delete(items)
         elif has_stack:
             stacks.create_or_update(aws, stage, tables_only=True)
-    if is_deployed or has_stack or any(not item.reason_to_keep for item in items):
+    if is_deployed or has_stack or any(not item.reason_to_skip for item in items):
         note = "" if data else "; its tables and secrets were kept"
         click.echo(f"Stage {stage_name} has been removed{note}. {_describe_next_deployment(stage)}")
     else:
@@ -109,7 +109,7 @@ def _confirm(aws: Aws, stage_name: str, items: Sequence[_Item]) -> None:
     question = f"Remove stage {stage_name} in account {aws.account}, {aws.region}, {scope}?"
     for item in items:
         click.echo(
-            f"{item.label}: {item.reason_to_keep or 'will be deleted irreversibly'}", err=True
+            f"{item.label}: {item.reason_to_skip or 'will be deleted irreversibly'}", err=True
         )
     if not items and not confirm(question):
         raise click.ClickException("Not confirmed. Nothing was removed.")
@@ -153,9 +153,9 @@ def _find_parameter(aws: Aws, stage: Stage) -> _Item:
 
 def _delete(items: Sequence[_Item]) -> None:
     for item in items:
-        if not item.reason_to_keep:
+        if not item.reason_to_skip:
             item.delete()
-        click.echo(f"{item.label}: {item.reason_to_keep or 'deleted'}", err=True)
+        click.echo(f"{item.label}: {item.reason_to_skip or 'deleted'}", err=True)
 
 
 def _delete_table(aws: Aws, table: str) -> None:

@@ -55,7 +55,11 @@ def _parse_yes_or_no(answer: str) -> str:
 
 
 def ask(question: str, *, default: str | None = None, parse: Callable[[str], str] = str) -> str:
-    """Ask for text; ask again if *parse* raises a UsageError, or if a required answer is empty."""
+    """Ask for text.
+
+    The question is repeated if *parse* raises a UsageError, or if the answer is empty and there is
+    no default.
+    """
 
     def parse_required(answer: str) -> str:
         if not answer.strip() and default is None:
@@ -86,7 +90,10 @@ def ask_for_sid(question: str, prefix: str, *, default: str | None = None) -> st
 
 
 def ask_for_secret(question: str, *, default: str | None = None) -> str:
-    """Ask for a secret, without showing it, until the answer is printable ASCII."""
+    """Ask for a secret, without showing it, until it is printable ASCII.
+
+    The answer may be empty only if there is a default.
+    """
     while True:
         answer: str = click.prompt(
             f"{question} (not shown)",
@@ -105,7 +112,7 @@ def ask_for_secret(question: str, *, default: str | None = None) -> str:
 
 
 def choose(kind: str, options: Sequence[tuple[str, str]]) -> str:
-    """Ask the user to choose one of several resources.
+    """Ask the operator to choose a resource.
 
     Args:
         kind: The kind of resource, such as "Workspace".

@@ -36,7 +36,7 @@ _COLORS = {Outcome.OK: "green", Outcome.WRONG: "red", Outcome.NOT_CHECKED: "yell
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--probe",
-    "probes",
+    "with_probe",
     is_flag=True,
     help="Also run a Task through a temporary Workflow and TaskQueue, and time each step.",
 )
@@ -49,7 +49,7 @@ _COLORS = {Outcome.OK: "green", Outcome.WRONG: "red", Outcome.NOT_CHECKED: "yell
 @click.option("--yes", is_flag=True, help="Confirm the probe in advance.")
 @report_errors
 def doctor(
-    stage_name: str, *, as_json: bool, probes: bool, settings_file: Path | None, yes: bool
+    stage_name: str, *, as_json: bool, with_probe: bool, settings_file: Path | None, yes: bool
 ) -> None:
     """Check a live stage and its Twilio account.
 
@@ -58,7 +58,7 @@ def doctor(
 
     Exit code 1: a check found something wrong, or the probe failed.
     """
-    if settings_file and not probes:
+    if settings_file and not with_probe:
         raise click.UsageError("--settings-file requires --probe.")
     subject = open_subject(stage_name)
     checks = [check for check in CHECKS if not (check.in_aws and subject.is_local)]
@@ -72,12 +72,14 @@ def doctor(
         click.echo(
             f"These checks were skipped, because the stage is not in AWS: {', '.join(left_out)}"
         )
-    findings = _probe(subject, results, assumes_yes=yes) if probes else probe.Findings()
+    findings = _probe(subject, results, assumes_yes=yes) if with_probe else probe.Findings()
     if settings_file and not _write_settings(settings_file, findings):
         settings_file = None
     if as_json:
-        click.echo(json.dumps(_document(stage_name, results, left_out, findings, probes=probes)))
-    elif probes:
+        click.echo(
+            json.dumps(_document(stage_name, results, left_out, findings, with_probe=with_probe))
+        )
+    elif with_probe:
         _print_findings(findings, settings_file)
     if findings.errors:
         raise OperatorError(" ".join(findings.errors))
@@ -94,7 +96,7 @@ def _document(
     left_out: list[str],
     findings: probe.Findings,
     *,
-    probes: bool,
+    with_probe: bool,
 ) -> dict[str, Any]:
     """Return the output of --json; `probe` is present only with --probe."""
     return {
@@ -105,7 +107,7 @@ def _document(
             for result in results
         ],
         "left_out": left_out,
-        **({"probe": asdict(findings)} if probes else {}),
+        **({"probe": asdict(findings)} if with_probe else {}),
     }
 
 
@@ -115,9 +117,9 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
     If a check that the probe needs is not OK, or if nobody confirms the probe, the findings contain
     only an error.
     """
-    failed = [result.name for result in results if result.outcome is not Outcome.OK]
-    if missing := [name for name in probe.NEEDS if name in failed]:
-        problem = f"The probe did not start, because these checks are not OK: {', '.join(missing)}."
+    not_ok = [result.name for result in results if result.outcome is not Outcome.OK]
+    if unmet := [name for name in probe.NEEDS if name in not_ok]:
+        problem = f"The probe did not start, because these checks are not OK: {', '.join(unmet)}."
         return probe.Findings(errors=[problem])
     question = (
         f"Create a Worker, a TaskQueue, a Workflow and a TaskChannel named {NAME!r}, and a Task, "
@@ -131,7 +133,7 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
 
 
 def _write_settings(file: Path, findings: probe.Findings) -> bool:
-    """Write any settings to a file; return False if the file can't be written."""
+    """Write any settings to a file; if that fails, record the error and return False."""
     try:
         if findings.settings:
             file.write_text(findings.environment(), encoding="utf-8")

@@ -13,7 +13,8 @@ from infra.commands import cloud_stage_option, connect_to_stage, report_errors
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 _POLL_SECONDS = 2
 _OVERLAP_MS = 60_000
-"""Overlap of successive polls. CloudWatch may ingest lines late or out of order."""
+"""Overlap of successive polls, so that lines that CloudWatch ingests late or out of order are not
+missed."""
 
 
 @click.command()
@@ -42,30 +43,30 @@ def logs(stage_name: str, since: str, *, from_sweep: bool, follow: bool) -> None
         )
     stage = stage_config.read(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
-    start = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)
+    start_ms = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)
     group = stage.log_group(SWEEP if from_sweep else API)
     try:
-        for line in _lines(aws, group, start, follow=follow):
+        for line in _lines(aws, group, start_ms, follow=follow):
             click.echo(line.rstrip())
     except KeyboardInterrupt:
         if not follow:
             raise
 
 
-def _lines(aws: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]:
+def _lines(aws: Aws, group: str, start_ms: int, *, follow: bool) -> Iterator[str]:
     pages = aws.client("logs").get_paginator("filter_log_events")
     printed: set[tuple[str | None, int, str]] = set()
     while True:
-        newest = start
-        for page in pages.paginate(logGroupName=group, startTime=start):
+        newest_ms = start_ms
+        for page in pages.paginate(logGroupName=group, startTime=start_ms):
             for event in page["events"]:
-                line = (event.get("logStreamName"), event["timestamp"], event["message"])
-                if line not in printed:
-                    printed.add(line)
-                    newest = max(newest, event["timestamp"])
+                key = (event.get("logStreamName"), event["timestamp"], event["message"])
+                if key not in printed:
+                    printed.add(key)
+                    newest_ms = max(newest_ms, event["timestamp"])
                     yield event["message"]
         if not follow:
             return
-        start = max(start, newest - _OVERLAP_MS)
-        printed = {line for line in printed if line[1] >= start}
+        start_ms = max(start_ms, newest_ms - _OVERLAP_MS)
+        printed = {key for key in printed if key[1] >= start_ms}
         time.sleep(_POLL_SECONDS)

@@ -147,7 +147,7 @@ def _captured_callback(source: str) -> Form:
 
 
 def _recorded_callback(reservation_sid: str, settings: config.Settings) -> tuple[Form, Any]:
-    """Return the recorded callback and its answer."""
+    """Return the recorded callback of a Reservation, and its answer without secrets."""
     record = open_store(settings).get(reservation_sid)
     if record is None:
         raise OperatorError(f"There is no record of {reservation_sid}.")

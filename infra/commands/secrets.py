@@ -195,7 +195,8 @@ def open_workspace(stage: Stage, api_key: tuple[str, str], *, remedy: str) -> Wo
 def check_stored_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
     """Print a warning unless Twilio accepts one of the stored auth tokens.
 
-    A rotation that is in progress, or a failure of Twilio, does not prevent a deployment.
+    This is not an error, so that a rotation in progress or a failure of Twilio does not prevent a
+    deployment.
     """
     remedy = (
         "Unless a stored auth token is the primary one, the stage refuses all callbacks. "

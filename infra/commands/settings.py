@@ -68,7 +68,7 @@ def _find_location(stage_name: str) -> str | None:
 def unused_settings(stage_name: str, environ: Mapping[str, str]) -> list[str]:
     """Return the names of the shell's settings that differ from those of a deployed stage.
 
-    Values in the parameter with the secrets are not compared.
+    Values in the parameter with the secrets, and SIDs that config.json lacks, are not compared.
     """
     used = operator_environment(stage_name, environ)
     missing = stage_config.empty_sids(stage_name)

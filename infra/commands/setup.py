@@ -120,10 +120,10 @@ def _ensure_runnable(stage: Stage, workflow: Any) -> None:
 
 
 def _add_from_shell(
-    values: dict[str, str], environ: Mapping[str, str], secrets: tuple[str, ...]
+    values: dict[str, str], environ: Mapping[str, str], secret_names: tuple[str, ...]
 ) -> None:
-    """Take missing values from the variables of the shell."""
-    for name in (*_SIDS, *secrets):
+    """Add missing values from the variables of the shell."""
+    for name in (*_SIDS, *secret_names):
         value = environ.get(name, "").strip()
         if value and name not in values:
             parse = setting_types.sid(_PREFIXES[name]) if name in _PREFIXES else checked_secret
@@ -157,7 +157,7 @@ def _report_unused(
 def _add_from_operator(
     stage: Stage, values: dict[str, str], dialog: Dialog, *, has_secrets: bool
 ) -> Workspace:
-    """Ask for the values that are still missing, and verify the credentials.
+    """Ask for the values that are still missing, verify the credentials, and return the Workspace.
 
     Raises:
         OperatorError: A value is missing and the command may not ask for it, or Twilio refused the

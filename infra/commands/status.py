@@ -38,7 +38,7 @@ _INDENT = 19
 """Width of the column with the names of the parts."""
 
 _OK = "ok"
-_TIME = "%Y-%m-%d %H:%M:%S UTC"
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
 _NOT_CHECKED = "not checked"
 _STACK_MISSING = "stack missing"
@@ -85,7 +85,10 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
 
 def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
-    """Return the state of each part of a stage, or an error message if it can't be read."""
+    """Return the state of each part of a stage, or an error message if a state can't be read.
+
+    The value of "ok" is whether all parts are in order.
+    """
     outputs = stacks.outputs(aws, stage)
     topic = outputs.get("AlarmTopic")
     bucket = outputs.get("Deployments")
@@ -201,7 +204,7 @@ def _value(response: requests.Response, name: str) -> Any:
 
 
 def _or_error(read: Callable[[], Any]) -> Any:
-    """Return a state, "missing" if the part does not exist, or an error message."""
+    """Return the result of *read*, "missing" if AWS finds no such resource, or an error message."""
     try:
         return read()
     except (OperatorError, ClientError, BotoCoreError) as error:
@@ -219,7 +222,10 @@ def _smoke_test_result(url: str, callback_prefix: str) -> str:
 
 
 def _callback_urls(aws: Aws, stage: Stage, url: str) -> Any:
-    """Return the changes that make TaskRouter call this stage; "ok" if none are needed."""
+    """Return the changes that make TaskRouter call this stage; "ok" if none are needed.
+
+    The result begins with "not checked" if the API's URL is not known or a SID is not set.
+    """
     if not url.startswith("http"):
         return _NOT_CHECKED
     if empty := stage_config.empty_sids(stage.name):
@@ -245,7 +251,7 @@ def _format_sweep(sweep: Mapping[str, Any], now: float) -> str:
     started = datetime.fromtimestamp(seconds, UTC)
     errors = ", ".join(f"{code} ({count})" for code, count in sweep.get("errors", {}).items())
     return (
-        f"{started:{_TIME}} ({format_duration(now - seconds)} ago), "
+        f"{started:{_TIME_FORMAT}} ({format_duration(now - seconds)} ago), "
         f"{int(sweep['due'])} due, took {int(sweep['duration_ms']) / 1000:.1f} s, "
         + (_OK if sweep["ok"] else f"failed: {errors}")
     )

@@ -26,7 +26,7 @@ _MARKER = {"taskrouter_callbacks_test": True}
 _WATCH_SECONDS = 30
 _POLL_SECONDS = 1
 _LOG_SECONDS = 15
-"""Additional time until CloudWatch returns the log lines of a failed callback."""
+"""Maximum additional wait for the log lines of a failed callback. CloudWatch returns them late."""
 
 _TASK_SECONDS = 300
 """Lifetime of a test Task if this command can't cancel the Task."""
@@ -89,7 +89,7 @@ def run(
     base_url: str,
     attributes: str | None,
 ) -> None:
-    """Create a test Task if the operator agrees, watch its callback, and cancel the Task.
+    """Create a test Task unless the operator declines, watch its callback, and end the Task.
 
     Args:
         aws: The account and region.
@@ -273,7 +273,7 @@ def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:
     """Return the routes that may receive a Task, in the order that TaskRouter tries them.
 
     Values are compared as text, ignoring case, as in TaskRouter's most tolerant comparison.
-    The list ends with the first filter that certainly matches and does not pass on the Task.
+    Routes are left out after the first one that certainly matches and does not pass on the Task.
     """
     actual = json.loads(attributes)
     comparable = {name: _comparable(value) for name, value in actual.items()}
@@ -299,10 +299,10 @@ def _comparable(value: object) -> str:
 
 @contextmanager
 def _test_task(workspace: Workspace, attributes: str) -> Iterator[str]:
-    """Create a Task, and end it even if the command is interrupted."""
+    """Create a Task, yield its SID, and end the Task even if the command is interrupted."""
     sid = workspace.create_task(attributes, timeout=_TASK_SECONDS)
-    seconds = f"{_WATCH_SECONDS:g} seconds"
-    click.echo(f"Task {sid} has been created. Waiting up to {seconds} for its callback.", err=True)
+    limit = f"{_WATCH_SECONDS:g} seconds"
+    click.echo(f"Task {sid} has been created. Waiting up to {limit} for its callback.", err=True)
     try:
         yield sid
     finally:
@@ -323,7 +323,8 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
         The SDK's instance for the Reservation, and the answer to its callback.
 
     Raises:
-        OperatorError: No callback arrived in time. The message states the reason.
+        OperatorError: No callback arrived in time, or the Workflow canceled the Task. The message
+            states the reason.
     """
     store, since = open_store(stage.settings), time.time() - _CLOCK_SKEW_SECONDS
     deadline = time.monotonic() + _WATCH_SECONDS
@@ -331,7 +332,7 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
         reservations = workspace.list_reservations(task_sid)
         for reservation in reservations:
             record = store.get(reservation.sid)
-            # An event callback also creates a record, but without an answer.
+            # An event callback also creates a record, so wait until the record has an answer.
             if record and record.answer is not None:
                 return reservation, dict(record.answer)
         task = workspace.fetch_task(task_sid)

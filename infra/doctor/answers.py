@@ -17,6 +17,7 @@ _SEARCH_SECONDS = 0.4
 """Pause before each search by expression. TaskRouter allows three searches per second."""
 
 _TIMEOUTS = (1, 2, 5, 10, 30, 60)
+"""Reservation timeouts to try, in seconds, in ascending order."""
 
 
 def from_workflow(api: Api, sid: str) -> dict[str, Any]:
@@ -25,13 +26,13 @@ def from_workflow(api: Api, sid: str) -> dict[str, Any]:
     The changes affect no Task, because the Workflow has no Tasks yet.
     """
     path = f"/Workflows/{sid}"
-    before = api.require("GET", path)["task_reservation_timeout"]
+    original_timeout = api.require("GET", path)["task_reservation_timeout"]
     settings: dict[str, Any] = {}
     for seconds in _TIMEOUTS:
         if api.send("POST", path, TaskReservationTimeout=seconds).is_ok:
             settings["least_reservation_timeout"] = seconds
             break
-    api.require("POST", path, TaskReservationTimeout=before)
+    api.require("POST", path, TaskReservationTimeout=original_timeout)
     unknown = api.send("POST", path, FriendlyName=NAME, NotAParameter="1")
     settings["unknown_parameters"] = "ignored" if unknown.is_ok else "refused"
     return settings | _rate_limit(unknown)
@@ -48,12 +49,12 @@ def from_worker(api: Api, sid: str, token: str, sleep: Callable[[float], None]) 
     Args:
         api: The Workspace.
         sid: WK… of the Worker.
-        token: A value of the tested attribute that no other Worker has.
+        token: Value of the Worker's attribute `CHANNEL`. No other Worker has this value.
         sleep: Waits for a number of seconds.
     """
 
     def matches(condition: str) -> bool | None:
-        """Return whether the Worker matches; None if TaskRouter refuses the expression."""
+        """Return whether the Worker matches, or None if TaskRouter refuses the expression."""
         sleep(_SEARCH_SECONDS)
         expression = f'{CHANNEL} == "{token}" AND ({condition})'
         response = api.send("GET", "/Workers", TargetWorkersExpression=expression)
@@ -98,11 +99,12 @@ def after_acceptance(api: Api, reservation_path: str, task_path: str) -> dict[st
     settings: dict[str, Any] = {"accept_twice": again.is_ok}
     if etag:
         settings["etag_quoted"] = etag.startswith(('"', 'W/"'))
-    before = api.require("GET", task_path)["attributes"]
+    original_attributes = api.require("GET", task_path)["attributes"]
     wrapped = api.send("POST", task_path, AssignmentStatus="wrapping", Reason=NAME, Attributes="{}")
     if wrapped.is_ok:
-        is_same = api.require("GET", task_path)["attributes"] == before
-        settings["status_with_attributes"] = "ignored" if is_same else "updated"
+        attributes = api.require("GET", task_path)["attributes"]
+        is_unchanged = attributes == original_attributes
+        settings["status_with_attributes"] = "ignored" if is_unchanged else "updated"
     else:
         settings["status_with_attributes"] = "refused"
     return settings
@@ -121,8 +123,8 @@ def after_completion(api: Api, reservation_path: str) -> dict[str, Any]:
     response = api.send("POST", reservation_path, ReservationStatus="accepted")
     if response.is_ok:
         return {}
-    is_problem = {"type", "title", "status"} <= response.body.keys()
-    settings = {"not_pending_status": response.status, "problem_details": is_problem}
+    has_details = {"type", "title", "status"} <= response.body.keys()
+    settings = {"not_pending_status": response.status, "problem_details": has_details}
     code = response.body.get("code")
     return settings | ({"not_pending_code": code} if isinstance(code, int) else {})
 
@@ -133,9 +135,9 @@ def from_events(api: Api, task_sid: str) -> dict[str, Any]:
     times = {event["event_type"]: event["event_date_ms"] for event in events}
     if not {"task.created", "reservation.created"} <= times.keys():
         return {}
-    delay = (times["reservation.created"] - times["task.created"]) / 1000
-    settings: dict[str, Any] = {"routing_delay": max(0.0, round(delay, 2))}
-    order = [event["event_date_ms"] for event in events]
-    if order[0] != order[-1]:
-        settings["events_newest_first"] = order[0] > order[-1]
+    delay_seconds = (times["reservation.created"] - times["task.created"]) / 1000
+    settings: dict[str, Any] = {"routing_delay": max(0.0, round(delay_seconds, 2))}
+    dates_ms = [event["event_date_ms"] for event in events]
+    if dates_ms[0] != dates_ms[-1]:
+        settings["events_newest_first"] = dates_ms[0] > dates_ms[-1]
     return settings

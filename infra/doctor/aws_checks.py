@@ -114,7 +114,7 @@ def _check_logs(subject: Subject) -> str:
         groups = subject.aws.client("logs").describe_log_groups(logGroupNamePrefix=name)
         by_name = {group["logGroupName"]: group for group in groups["logGroups"]}
         if name not in by_name:
-            raise OperatorError(f"There is no log group {name}. {_redeploy(subject)}")
+            raise OperatorError(f"There is no log group {name}. {_redeploy_hint(subject)}")
         if (actual := by_name[name].get("retentionInDays")) != days:
             period = "unlimited" if not actual else f"{actual} day{'s' * (actual > 1)}"
             raise OperatorError(
@@ -130,22 +130,23 @@ def _log_groups(subject: Subject) -> list[str]:
     return [*groups, stage.access_log_group] if stage.access_logs else groups
 
 
-def _redeploy(subject: Subject) -> str:
+def _redeploy_hint(subject: Subject) -> str:
     return f"Run: python -m infra deploy --stage {subject.stage.name}"
 
 
 def _check_settings(subject: Subject) -> str:
     """Compare the variables of the functions with config.json, without showing their values."""
     for handler in (API, SWEEP):
-        name = subject.stage.function(handler)
-        function = subject.aws.client("lambda").get_function_configuration(FunctionName=name)
+        function_name = subject.stage.function(handler)
+        client = subject.aws.client("lambda")
+        function = client.get_function_configuration(FunctionName=function_name)
         actual = function.get("Environment", {}).get("Variables", {})
         declared = stage_config.function_variables(subject.stage.name, handler)
         names = sorted(name for name in declared | actual if declared.get(name) != actual.get(name))
         if names:
             raise OperatorError(
-                f"The function {name} was deployed with values of {', '.join(names)} that differ "
-                f"from .chalice/config.json. {_redeploy(subject)}"
+                f"The function {function_name} was deployed with values of {', '.join(names)} that "
+                f"differ from .chalice/config.json. {_redeploy_hint(subject)}"
             )
     return "the functions have the settings in .chalice/config.json"
 
@@ -207,7 +208,7 @@ def _is_silent(alarm: Mapping[str, Any]) -> bool:
 def _check_alarm_subscribers(subject: Subject) -> str:
     topic = subject.outputs.get("AlarmTopic")
     if topic is None:
-        raise OperatorError(f"The alarms have no topic. {_redeploy(subject)}")
+        raise OperatorError(f"The alarms have no topic. {_redeploy_hint(subject)}")
     count = len(live_state.list_subscribers(subject.aws, topic))
     if not count:
         raise OperatorError(

@@ -150,7 +150,10 @@ class _Probe:
         self._record(self._read_events(task["sid"]))
 
     def _read_events(self, task_sid: str) -> dict[str, Any]:
-        """Read the Events of the Task, which may be listed with a delay."""
+        """Return the settings that the Task's Events reveal.
+
+        TaskRouter can list the Events with a delay, so they are read repeatedly.
+        """
         for _ in range(_EVENT_READS):
             if settings := answers.from_events(self._api, task_sid):
                 return settings
@@ -188,7 +191,10 @@ class _Probe:
         )
 
     def _create_worker(self, channel_sid: str) -> dict[str, Any]:
-        """Create an unavailable Worker whose capacity is 0, except in the probe's TaskChannel."""
+        """Create an unavailable Worker whose capacity is 0, except in the probe's TaskChannel.
+
+        The default capacity, which the Worker has in that TaskChannel, is recorded.
+        """
         attributes = {CHANNEL: self._token, **answers.WORKER_ATTRIBUTES}
         worker = self._api.require(
             "POST",
@@ -235,29 +241,29 @@ class _Probe:
 
     def _run_life_cycle(self, task_sid: str, worker_sid: str, channel_sid: str) -> None:
         """Run the Task's life cycle until the Task is completed."""
-        task, path = f"/Tasks/{task_sid}", f"Tasks/{task_sid}/Reservations"
+        task_path, list_path = f"/Tasks/{task_sid}", f"Tasks/{task_sid}/Reservations"
         (listed, *_) = self._measure(
             "reserved",
             lambda: self._timer.wait_for(
-                lambda: self._api.list_resources(path), "TaskRouter reserved no Worker"
+                lambda: self._api.list_resources(list_path), "TaskRouter reserved no Worker"
             ),
         )
-        reservation = f"/{path}/{listed['sid']}"
+        reservation_path = f"/{list_path}/{listed['sid']}"
         record = self._measure("callback recorded", lambda: self._wait_for_callback(listed["sid"]))
         self._record(answers.from_record(record))
         if record.answer:
-            self._wait_for_acceptance(reservation, record.answer)
+            self._wait_for_acceptance(reservation_path, record.answer)
         else:
             self._record(
                 answers.while_pending(self._api, f"/Workers/{worker_sid}/Channels/{channel_sid}")
             )
             self._measure(
                 "accepted",
-                lambda: self._api.require("POST", reservation, ReservationStatus="accepted"),
+                lambda: self._api.require("POST", reservation_path, ReservationStatus="accepted"),
             )
-        self._record(answers.after_acceptance(self._api, reservation, task))
-        self._record(self._measure("completed", lambda: answers.complete(self._api, task)))
-        self._record(answers.after_completion(self._api, reservation))
+        self._record(answers.after_acceptance(self._api, reservation_path, task_path))
+        self._record(self._measure("completed", lambda: answers.complete(self._api, task_path)))
+        self._record(answers.after_completion(self._api, reservation_path))
 
     def _wait_for_acceptance(self, reservation_path: str, answer: Mapping[str, Any]) -> None:
         """Wait until TaskRouter has executed the answer to the callback.
@@ -277,7 +283,7 @@ class _Probe:
     def _wait_for_callback(self, reservation_sid: str) -> Reservation:
         def read() -> Reservation | None:
             record = self._store.get(reservation_sid)
-            # An event also creates a record, but without an answer.
+            # An event also creates a record, so wait until the record has an answer.
             return record if record and record.answer is not None else None
 
         record: Reservation = self._timer.wait_for(read, "The stage recorded no callback")

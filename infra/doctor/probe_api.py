@@ -168,7 +168,7 @@ class _Cleaner:
 
 
 def find_activity(api: Api, *, is_available: bool) -> str:
-    """Return the SID of an Activity of the Workspace.
+    """Return the SID of an available or unavailable Activity of the Workspace.
 
     Raises:
         OperatorError: There is no such Activity.

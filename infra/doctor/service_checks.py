@@ -45,12 +45,12 @@ def _check_reachable(subject: Subject) -> str:
     try:
         smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
     except OperatorError as error:
-        remedy = f"Check any proxy in front of the API. {_deploy(subject)}"
+        remedy = f"Check any proxy in front of the API. {_deploy_hint(subject)}"
         raise OperatorError(f"{error} {remedy}") from error
     return "serves this version, and refuses an unsigned callback"
 
 
-def _deploy(subject: Subject) -> str:
+def _deploy_hint(subject: Subject) -> str:
     command = f"python -m infra deploy --stage {subject.stage.name}"
     return f"Run: {'make run' if subject.is_local else command}"
 
@@ -96,7 +96,7 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
             url, data=form, headers=headers, timeout=_TIMEOUT_SECONDS, allow_redirects=False
         )
     except requests.RequestException as error:
-        # The message of the error contains the secret segment of the path.
+        # Show only the type, because the error's message contains the secret segment of the path.
         kind = type(error).__name__
         raise OperatorError(f"{subject.base_url}/.../event_callback failed: {kind}.") from error
     try:
@@ -107,7 +107,7 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
         place = "this shell" if subject.is_local else f"stage {subject.stage.name} in {FILE}"
         raise OperatorError(
             "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from that of "
-            f"{place}. {_deploy(subject)}"
+            f"{place}. {_deploy_hint(subject)}"
         )
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
         raise OperatorError(
@@ -130,18 +130,20 @@ def _check_clock(subject: Subject) -> str:
 
 
 def describe_skew(differences: Mapping[str, float]) -> str | None:
-    """Describe the difference between the clocks; return None if it is small.
+    """Return a message about clocks that differ too much from this machine's clock, or None.
 
     Args:
         differences: The name of each other clock, and how many seconds this machine's clock is
             ahead of that clock.
     """
-    wrong = {name: by for name, by in differences.items() if abs(by) > _MAX_SKEW_SECONDS}
+    wrong = {
+        name: seconds for name, seconds in differences.items() if abs(seconds) > _MAX_SKEW_SECONDS
+    }
     if not wrong:
         return None
     parts = [
-        f"{abs(by):.0f} s {'ahead of' if by > 0 else 'behind'} the clock of {name}"
-        for name, by in wrong.items()
+        f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the clock of {name}"
+        for name, seconds in wrong.items()
     ]
     return (
         f"This machine's clock is {' and '.join(parts)}. Synchronize it with NTP. Tokens and "
@@ -153,7 +155,7 @@ def _difference(subject: Subject, read_date: Callable[[Subject], str]) -> float:
     """Return the seconds by which this machine's clock is ahead of a server's."""
     started = subject.now()
     date = parsedate_to_datetime(read_date(subject)).timestamp()
-    # The header omits the fraction of the second, which is half a second on average.
+    # Add half a second, the average of the fraction that the header omits.
     return (started + subject.now()) / 2 - (date + 0.5)
 
 

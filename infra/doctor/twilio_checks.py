@@ -114,8 +114,9 @@ def find_wrong_timeouts(
         workflows: The SDK's instances for all Workflows in the Workspace.
         base_url: The URL in front of the routes.
     """
-    timeouts, default = settings.reservation_timeouts_by_workflow, "RESERVATION_TIMEOUT_SECONDS"
-    by_workflow = "RESERVATION_TIMEOUTS_BY_WORKFLOW"
+    timeouts = settings.reservation_timeouts_by_workflow
+    default_setting = "RESERVATION_TIMEOUT_SECONDS"
+    map_setting = "RESERVATION_TIMEOUTS_BY_WORKFLOW"
     by_sid = {workflow.sid: workflow for workflow in workflows}
     for sid, workflow in by_sid.items():
         expected = timeouts.get(sid, settings.reservation_timeout_seconds)
@@ -124,13 +125,13 @@ def find_wrong_timeouts(
             *timeouts,
         ) or connection.posts_to_deployment(workflow, base_url)
         if is_ours and workflow.task_reservation_timeout != expected:
-            setting = f"the value in {by_workflow}" if sid in timeouts else default
+            setting = f"the value in {map_setting}" if sid in timeouts else default_setting
             yield (
                 f"Reservations of the Workflow {workflow.friendly_name} ({sid}) time out after "
                 f"{workflow.task_reservation_timeout} s, but {setting} is {expected}"
             )
     for sid in timeouts.keys() - by_sid.keys():
-        yield f"{by_workflow} contains {sid}, which is not in the Workspace"
+        yield f"{map_setting} contains {sid}, which is not in the Workspace"
 
 
 def _check_reservations(subject: Subject) -> str:

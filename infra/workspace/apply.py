@@ -57,7 +57,8 @@ def refuse_unplanned(plan: Plan, confirmed: Plan) -> None:
     known = {
         (change.action, change.kind, change.name): change.after for change in confirmed.changes
     }
-    # The Workspace is created without its Activities, which do not exist yet.
+    # The update that sets the Activities is also confirmed, because a Workspace is created without
+    # its Activities, which do not exist yet.
     known[Action.UPDATE, WORKSPACE, confirmed.workspace] = confirmed.changes[0].after
     unplanned = [
         f"{change.action} {change.title}"
@@ -93,7 +94,7 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
         try:
             if change.action is Action.DELETE:
                 _delete(context, change)
-                # Two resources may have the same name.
+                # If two deleted resources had the same name, the entry is already gone.
                 sids.pop((change.kind.key, change.name), None)
             else:
                 sid = change.sid or _create(context, change, directory)
@@ -138,7 +139,7 @@ def _create(context: Any, change: Change, directory: Directory) -> str:
 
 
 def create_once(create: Callable[[], str], find: Callable[[], str | None]) -> str:
-    """Create a resource.
+    """Create a resource, and return its SID.
 
     After a server error or a lost response, the request is repeated only if the resource does not
     exist.
@@ -177,9 +178,9 @@ def _update(context: Any, change: Change, sid: str, directory: Directory) -> Non
     elif change.sid and (values := parameters(change.after, directory)):
         _resources(context, change.kind)(sid).update(**values)
     if change.kind is WORKER:
-        before = change.before.get("capacity") or {}
+        old_capacities = change.before.get("capacity") or {}
         for name, capacity in (change.after.get("capacity") or {}).items():
-            if before.get(name) != capacity:
+            if old_capacities.get(name) != capacity:
                 context.workers(sid).worker_channels(name).update(capacity=capacity)
 
 

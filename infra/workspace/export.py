@@ -37,8 +37,8 @@ def read_all(context: Any, *, with_workers: bool) -> State:
             Worker.
     """
     state = read(context, with_workers=with_workers, details=None)
-    texts = json.dumps([dict(resource.raw) for resource in state.resources])
-    if "WK" in texts and not with_workers:
+    text = json.dumps([dict(resource.raw) for resource in state.resources])
+    if "WK" in text and not with_workers:
         return read(context, with_workers=True, details={})
     return state
 
@@ -90,7 +90,10 @@ def _require_unique_names(kind: Kind, state: State) -> None:
 def _values(
     state: State, resource: Resource, replace_url: _ReplaceUrl, notes: list[str]
 ) -> dict[str, Any]:
-    """Return the values of a resource; an empty dict if the format cannot express its name."""
+    """Return the values of a resource, and add a note about each value or key that is left out.
+
+    The values are empty if the format cannot express the resource's name.
+    """
     kind = resource.kind
     identifier = {kind.identifier: resource.name}
     values = {}
@@ -127,7 +130,7 @@ def _find_problem(kind: Kind, values: dict[str, Any]) -> str | None:
 
 
 def _candidates(state: State, resource: Resource, replace_url: _ReplaceUrl) -> dict[str, Any]:
-    """Return the values of a resource, without Activities that are not set."""
+    """Return the values of a resource with URLs replaced, without Activities that are not set."""
     values = state.values(resource)
     return {
         name: replace_url(value) if name in URLS and value else value
@@ -138,10 +141,11 @@ def _candidates(state: State, resource: Resource, replace_url: _ReplaceUrl) -> d
 
 def _with_variable(url: str, *, api_url: str | None, base_url: str) -> str:
     """Replace the API's URL, including any secret segment, with `${api}`."""
-    # During a rotation, TaskRouter still uses the URL with the previous secret or without a secret.
-    earlier = re.match(rf"{re.escape(base_url)}(/[^/?#]+)?(?=(?:{ROUTES})(?:[?#]|$))", url)
-    if base_url and earlier:
-        return API + url[earlier.end() :]
+    # Replace any secret segment: during a rotation, TaskRouter still uses the URL with the previous
+    # secret or without a secret.
+    match = re.match(rf"{re.escape(base_url)}(/[^/?#]+)?(?=(?:{ROUTES})(?:[?#]|$))", url)
+    if base_url and match:
+        return API + url[match.end() :]
     return API + url[len(api_url) :] if api_url and url.startswith(f"{api_url}/") else url
 
 

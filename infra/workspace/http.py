@@ -62,7 +62,7 @@ class RetryingHttpClient(TwilioHttpClient):  # type: ignore[misc]
         self.retry_after = 0.0
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
-        """Send a request like `TwilioHttpClient.request`."""
+        """Send a request like `TwilioHttpClient.request`, and repeat it if necessary and safe."""
         deadline = min(self._clock() + MAX_WAIT_SECONDS, self.deadline)
         delay = _FIRST_DELAY_SECONDS
         attempts = 0

@@ -33,7 +33,7 @@ from infra.workspace.values import (
 from taskrouter_simulator.definition.configuration import Directory
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 
-MAX_DELETED = 0.3
+MAX_DELETED_SHARE = 0.3
 """Maximum share of the resources of a kind that a plan deletes without `--force`."""
 _REPLACE_ACTIVITY = (
     "TaskRouter does not allow `available` to change. Rename the Activity, set `was` to its old "
@@ -146,7 +146,7 @@ class Plan:
         return [
             f"{number} of {self.numbers[kind]} in {kind.section}"
             for kind, number in deleted.items()
-            if self.workspace_sid and number > MAX_DELETED * self.numbers[kind]
+            if self.workspace_sid and number > MAX_DELETED_SHARE * self.numbers[kind]
         ]
 
 
@@ -210,7 +210,7 @@ class _Planner:
         unmanaged = self._find_unmanaged(reasons_to_keep)
         if prune:
             deleted = [item.resource for item in unmanaged if not item.note]
-            changes += self._delete(deleted)
+            changes += self._plan_deletions(deleted)
             unmanaged = [item for item in unmanaged if item.note]
         basis = [
             [state.workspace.sid],
@@ -311,16 +311,19 @@ class _Planner:
             known.add((change.kind.key, change.name))
 
     def _find_unmanaged(self, reasons_to_keep: Mapping[str, str]) -> list[UnmanagedResource]:
-        """Return the resources that are missing from the definition's lists."""
+        """Return the resources that are missing from the definition's lists.
+
+        A note says why a resource cannot be deleted; it is "" if the resource can be deleted.
+        """
         matched = {found.sid for found in self._matches.values() if found}
-        free = [
+        missing = [
             resource
             for resource in self._state.resources
             if not isinstance(getattr(self._definition, resource.kind.section), Unmanaged)
             and resource.sid not in matched
             and not is_built_in(resource)
         ]
-        notes = {resource.sid: reasons_to_keep.get(resource.sid, "") for resource in free}
+        notes = {resource.sid: reasons_to_keep.get(resource.sid, "") for resource in missing}
         users = [item for item in self._state.resources if notes.get(item.sid) != ""]
         users.append(self._state.workspace)
         while users:
@@ -329,9 +332,9 @@ class _Planner:
                 for user in users
                 for key in references(self._final_values(user))
             }
-            users = [item for item in free if not notes[item.sid] and _key(item) in used]
+            users = [item for item in missing if not notes[item.sid] and _key(item) in used]
             notes |= {item.sid: used[_key(item)] for item in users}
-        return [UnmanagedResource(item, notes[item.sid]) for item in free]
+        return [UnmanagedResource(item, notes[item.sid]) for item in missing]
 
     def _final_values(self, resource: Resource) -> dict[str, Any]:
         """Return the values of a resource after the changes."""
@@ -339,10 +342,10 @@ class _Planner:
         item = self._declared_by_sid.get(resource.sid)
         return values | declared(resource.kind, item, self._api_url) if item else values
 
-    def _delete(self, resources: Iterable[Resource]) -> list[Change]:
-        """Order the deletions so that no remaining resource refers to a deleted resource.
+    def _plan_deletions(self, resources: Iterable[Resource]) -> list[Change]:
+        """Return the deletions in an order in which no existing resource refers to a deleted one.
 
-        Deletions follow all other changes, which may drop references.
+        Deletions follow all other changes, because these may remove references.
         """
         changes = [
             Change(

@@ -156,8 +156,8 @@ def apply_plan(
     """
     execution.refuse_impossible(plan, force=force)
     if dialog.assumes_yes:
-        replaced = [change.before.get(name) or "" for change in plan.changes for name in URLS]
-        connection.ensure_not_in_use(connection.find_other_stages(replaced, target.base_url))
+        replaced_urls = [change.before.get(name) or "" for change in plan.changes for name in URLS]
+        connection.ensure_not_in_use(connection.find_other_stages(replaced_urls, target.base_url))
     if plan.changes and not dialog.confirm(_question(plan)):
         click.echo("Nothing was changed. To confirm in advance, add --yes.", err=True)
         return False
@@ -214,12 +214,12 @@ def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
     therefore makes a new plan from the actual Workspace.
     """
     values = declared(WORKSPACE, definition, target.api_url)
-    first = {name: value for name, value in values.items() if name not in ACTIVITIES}
-    settings: dict[str, Any] = parameters(first, Directory({}))
+    initial = {name: value for name, value in values.items() if name not in ACTIVITIES}
+    arguments: dict[str, Any] = parameters(initial, Directory({}))
     workspaces, name = target.account.workspaces, definition.friendly_name
     return target.account.call(
         lambda: execution.create_once(
-            lambda: str(workspaces.create(**settings).sid),
+            lambda: str(workspaces.create(**arguments).sid),
             lambda: target.find_workspace(name).workspace_sid or None,
         )
     )

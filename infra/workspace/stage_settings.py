@@ -35,15 +35,15 @@ def complete(
     """
     variables = stage_config.environment(stage.name, {})
     changes = _missing_workflow(variables, definition, sids)
-    before = stage.settings.reservation_timeouts_by_workflow
+    current = stage.settings.reservation_timeouts_by_workflow
     if not isinstance(definition.workflows, Unmanaged):
-        before = {sid: seconds for sid, seconds in before.items() if sid in existing}
+        current = {sid: seconds for sid, seconds in current.items() if sid in existing}
     timeouts = {
         sids[WORKFLOW.key, item.friendly_name]: item.task_reservation_timeout
         for item in managed(definition.workflows, ())
         if not isinstance(item.task_reservation_timeout, Unmanaged)
     }
-    changes |= _changed_timeouts(stage, {**variables, **changes}, timeouts, before)
+    changes |= _changed_timeouts(stage, {**variables, **changes}, timeouts, current)
     if changes:
         try:
             completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
@@ -79,7 +79,7 @@ def _changed_timeouts(
     stage: Stage,
     variables: Mapping[str, str],
     timeouts: Mapping[str, int],
-    before: Mapping[str, int],
+    current: Mapping[str, int],
 ) -> dict[str, str]:
     """Return new values for settings that differ from the timeouts in the definition.
 
@@ -89,7 +89,8 @@ def _changed_timeouts(
         stage: The stage.
         variables: The variables of the stage, with the SID of its Workflow.
         timeouts: The timeouts in the definition by SID.
-        before: The timeouts in the settings by SID, except those of Workflows that no longer exist.
+        current: The timeouts in the settings by SID, except those of Workflows that no longer
+            exist.
     """
     changes = {}
     default = timeouts.get(variables.get(WORKFLOW_SID, "").strip())
@@ -97,9 +98,9 @@ def _changed_timeouts(
         default = stage.settings.reservation_timeout_seconds
     elif variables.get(_TIMEOUT, "").strip() != str(default):
         changes[_TIMEOUT] = str(default)
-    after = {**before} | {
-        sid: seconds for sid, seconds in timeouts.items() if seconds != default or sid in before
+    updated = {**current} | {
+        sid: seconds for sid, seconds in timeouts.items() if seconds != default or sid in current
     }
-    if after != stage.settings.reservation_timeouts_by_workflow:
-        changes[TIMEOUTS] = json.dumps(after)
+    if updated != stage.settings.reservation_timeouts_by_workflow:
+        changes[TIMEOUTS] = json.dumps(updated)
     return changes

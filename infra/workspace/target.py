@@ -63,7 +63,9 @@ class Target:
         return self.account.workspaces(self.workspace_sid)
 
     def find_workspace(self, name: str) -> "Target":
-        """Return the target; if the stage has no SID, look up the Workspace by its name.
+        """Return the target with the SID of its Workspace, looked up by name if the stage has none.
+
+        The SID remains "" if no Workspace has the name.
 
         Raises:
             OperatorError: Several Workspaces have the name, or the Workspace belongs to another
@@ -121,10 +123,10 @@ def find_definition(stage_name: str | None) -> Path:
     if file := _simulator_file():
         return file
     stages = stage_config.project()["stages"]
-    if naming := [name for name, stage in stages.items() if stage.get("workspace_file")]:
+    if with_file := [name for name, stage in stages.items() if stage.get("workspace_file")]:
         raise OperatorError(
             f"No file was checked, because these stages set workspace_file in {FILE}: "
-            f"{', '.join(naming)}. Add --stage with one of them, or --file."
+            f"{', '.join(with_file)}. Add --stage with one of them, or --file."
         )
     return QUICKSTART
 

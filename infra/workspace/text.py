@@ -28,7 +28,7 @@ _WIDTH = 100_000
 Mask = Callable[[str], str]
 """Returns a URL with `***` instead of parts that may be secret."""
 
-_SIGNS = {
+_STYLES = {
     Action.CREATE: ("+", "green"),
     Action.UPDATE: ("~", "yellow"),
     Action.RENAME: ("~", "yellow"),
@@ -62,11 +62,11 @@ def lines(plan: Plan, mask: Mask) -> Iterator[str]:
     found = ", found by its name" if plan.is_found_by_name else ""
     yield printable(f"Workspace {plan.workspace!r} ({plan.workspace_sid or 'new'}{found})")
     for change in plan.changes:
-        sign, color = _SIGNS[change.action]
-        yield click.style(printable(f"{sign} {change.action} {change.title}"), fg=color)
+        symbol, color = _STYLES[change.action]
+        yield click.style(printable(f"{symbol} {change.action} {change.title}"), fg=color)
         for field in _shown_fields(change, mask):
             for line in _field_lines(change, field):
-                yield click.style(printable(f"{sign}     {line}"), fg=color)
+                yield click.style(printable(f"{symbol}     {line}"), fg=color)
         if change.note:
             yield f"      {change.note}."
     if plan.unmanaged:

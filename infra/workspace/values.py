@@ -184,7 +184,8 @@ def _texts(value: Any) -> Iterator[str]:
 def are_equal(name: str, first: Any, second: Any) -> bool:
     """Return whether two plain values of a field have the same meaning.
 
-    A configuration that is still a string differs from every parsed configuration.
+    A configuration that is still a string differs from every parsed configuration. Only the
+    capacities in *second* are compared.
     """
     if name == "configuration" and isinstance(first, dict) and isinstance(second, dict):
         return have_same_meaning(read_routing(first), read_routing(second))
