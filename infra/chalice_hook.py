@@ -126,7 +126,7 @@ def _running_context() -> click.Context:
 
 
 def _print_messages_instead_of_tracebacks() -> None:
-    """Make Chalice print a message instead of a traceback for errors after these checks.
+    """Make Chalice print a message instead of a traceback for errors that occur after `run`.
 
     Chalice prints a traceback for almost every error, such as a missing file, and has no option to
     change that. `chalice --debug` still prints tracebacks.
@@ -219,6 +219,7 @@ def _check_package(parameters: Mapping[str, Any]) -> Stage:
 
 
 def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
+    """Return a stage that can be deployed, after writing its policy files."""
     chalice_record.lambda_runtime()
     stage = stage_config.read(stage_name, allow_empty_sids=allow_empty_sids)
     stage_config.ensure_runnable(stage)

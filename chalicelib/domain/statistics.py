@@ -172,14 +172,14 @@ def newest_accepted(entries: Iterable[IndexEntry], *, since: int) -> list[str]:
 
 
 def time_to_accept(
-    reserved_at: int, history: Sequence[HistoryEntry], *, late: Collection[str]
+    reserved_at: int, history: Sequence[HistoryEntry], *, late_sources: Collection[str]
 ) -> int | None:
     """Return the time in ms from the creation of a Reservation to its acceptance.
 
     Args:
         reserved_at: epoch ms.
         history: the status changes, in the order in which they were recorded.
-        late: the sources of reports that do not contain the time of the acceptance.
+        late_sources: the sources of reports that do not contain the time of the acceptance.
 
     Returns:
         The time, or None if it is unknown. The time is unknown if no acceptance is recorded, or if
@@ -189,7 +189,7 @@ def time_to_accept(
     """
     for entry in history:
         if entry.to in ACHIEVED[Status.ACCEPTED]:
-            is_first, is_late = entry is history[0], entry.by in late
+            is_first, is_late = entry is history[0], entry.by in late_sources
             is_known = entry.to is Status.ACCEPTED and not is_first and not is_late
             return max(0, entry.at - reserved_at) if is_known else None
     return None

@@ -146,7 +146,7 @@ def _with_attribute(task: NewTask, name: str, value: str) -> NewTask:
 
 
 def _check_length(task: NewTask) -> None:
-    """Raise BadRequest before the key is acquired if the Task's attributes are too long."""
+    """Raise BadRequest if the Task's attributes are too long."""
     length = len(task.attributes)
     if length > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
@@ -219,7 +219,8 @@ class _Attempt:
         is_taken_over = self.collaborators.keys.take_over(
             self.key, owner=self.owner, expired_at=self.record.until, until=until
         )
-        # If another request has taken over the key, that request's lease expires at about *until*.
+        # If another request took over the key first, its lease expires at about *until*, so a retry
+        # can succeed after that time.
         attempt = replace(self, record=replace(self.record, until=until))
         if not is_taken_over:
             raise attempt.outcome_unknown()

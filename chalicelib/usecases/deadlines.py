@@ -38,7 +38,8 @@ class Deadlines:
         by_workflow: timeouts of individual Workflows, by SID (WW…).
         grace: time from a Reservation's timeout until the sweep checks the Reservation.
         claim_lease: how long a claim is exclusive.
-        reject_after: the age at which the sweep rejects a pending Reservation, or None for never.
+        reject_after: the age at which the sweep rejects a pending Reservation, or None if the sweep
+            rejects no Reservations.
         max_wrapup: how long a Reservation may be wrapping before the sweep completes it, or None
             for no limit.
     """
@@ -56,11 +57,11 @@ class Deadlines:
         return reserved_at + timeout * 1000
 
     def rejects_at(self, reserved_at: int) -> int | None:
-        """Return the time (epoch ms) at which the sweep rejects a pending Reservation."""
+        """Return the time (epoch ms) at which the sweep rejects a Reservation, or None."""
         return None if self.reject_after is None else reserved_at + self.reject_after * 1000
 
     def completes_at(self, wrapping_since: int) -> int | None:
-        """Return the time (epoch ms) at which the sweep completes a wrapping Reservation."""
+        """Return the time (epoch ms) at which the sweep completes a Reservation, or None."""
         return None if self.max_wrapup is None else wrapping_since + self.max_wrapup * 1000
 
     def next_check(
@@ -94,7 +95,9 @@ class Deadlines:
             deadlines = (rejects_at, expires_at + self.grace * 1000)
             return min((at for at in deadlines if at is not None and at > now), default=check_at)
         if status is Status.WRAPPING:
-            # The wrap-up may have started before now. The sweep reads the start from the record.
+            # The wrap-up may have started before now, so the sweep may have to complete the
+            # Reservation earlier. When the sweep checks the Reservation, it reads the start from
+            # the record.
             return min(check_at, self.completes_at(now) or check_at)
         return check_at
 

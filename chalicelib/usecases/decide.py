@@ -189,8 +189,8 @@ def _await_outcome(
     now = collaborators.clock.now_ms()
     sent_instruction.require_answer(claim, record, now=now)
     deadline = started + LATEST_REQUEST_MS
-    answer, is_sent = claim.instruction, sent_instruction.is_known_to_be_sent
-    while not is_sent(answer, record) and decision.target in MOVES[record.status]:
+    answer, is_known_to_be_sent = claim.instruction, sent_instruction.is_known_to_be_sent
+    while not is_known_to_be_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
         live = record.live_claim(now)
         if live and live.target is not decision.target:
@@ -312,7 +312,8 @@ class _Execution:
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
         """Record the status after a refused request; raise *refusal* if the status is unchanged."""
         record, instruction = self.record, self.claim.instruction
-        # A refused instruction was not executed, regardless of the status.
+        # A refused instruction was not executed, regardless of the status, so remove it from the
+        # record.
         if instruction is not None:
             self._release_claim()
             record = replace(record, instruction_sent=None)

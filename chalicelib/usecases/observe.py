@@ -43,7 +43,7 @@ def observe(
         StoreUnavailable: DynamoDB failed. The status may not have been recorded; the sweep
             corrects the record.
     """
-    # The event may arrive minutes after the change.
+    # Use the event's own time, if any, because the event may arrive minutes after the change.
     changed_at = min(event.at or now, now)
     # The best known creation time: exact for the first event, an upper bound for later events.
     reserved_at = changed_at

@@ -44,7 +44,7 @@ class CallbackLog(Protocol):
     ) -> Iterator["LogPage"]:
         """Yield pages of the log, from the newest line to the oldest.
 
-        If the time limit is reached, the iterator ends before the whole log has been searched.
+        If the search takes too long, the iterator ends before the whole log has been searched.
 
         Args:
             query: the lines to yield. Other lines may be yielded too.
@@ -208,13 +208,13 @@ class ReservationStore(Protocol):
         """
 
     def get(self, reservation_sid: str) -> Reservation | None:
-        """Return a record, using a strongly consistent read."""
+        """Return a record, or None if there is none, using a strongly consistent read."""
 
     def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
         """Yield the due Reservations in an open status, longest overdue first."""
 
     def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
-        """Return the recorded statuses, using eventually consistent reads."""
+        """Return the recorded statuses by Reservation SID, using eventually consistent reads."""
 
     def start_periodic_job(
         self, job: str, *, now: int, retry_at: int, run_id: str
@@ -329,7 +329,7 @@ class WorkerActivities(Protocol):
         """Save a Worker's Activity unless a later one is stored; return whether it was saved."""
 
     def get(self, worker_sid: str) -> "WorkerActivity | None":
-        """Return a Worker's Activity, using a strongly consistent read; None if it is unknown."""
+        """Return a Worker's Activity, or None if unknown, using a strongly consistent read."""
 
 
 class IdempotencyStore(Protocol):

@@ -116,15 +116,15 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
         return []
     default = saved.get(_EVENTS, end - FIRST_LOOKBACK_MS)
     if saved.keys() > {_EVENTS}:
-        saved = {TASKS: 0, **saved}  # no run has finished this part yet
+        saved = {TASKS: 0, **saved}  # without TASKS, no run has finished that part
     for part in _PARTS:
         run.progress[part] = saved.get(part, default)
         run.progress[_finished_key(part)] = saved.get(_finished_key(part), run.progress[part])
-    parts = [run.record_pending, run.record_events]
-    # Alternate the order so that neither part can use up the time of every run.
+    phases = [run.record_pending, run.record_events]
+    # Alternate the order so that neither phase can use up the time of every run.
     if now // MINUTE_MS % 2:
-        parts.reverse()
-    return [count for part in parts for count in part()]
+        phases.reverse()
+    return [count for phase in phases for count in phase()]
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,8 @@ class _Reconciliation:
         pending = self.attempt(lambda: self._list_pending(task_sid))
         if pending is None:
             return [None]
-        # This step already runs in a thread of `map_`, so it uses `map`.
+        # This step already runs in a thread of `map_`. If all threads waited for further calls of
+        # `map_`, they could wait forever, so the step uses `map`.
         statuses = self._fetch_statuses([remote.reservation_sid for remote in pending], map)
         if statuses is None:
             return [None]
@@ -334,7 +335,11 @@ class _Reconciliation:
     def _attempt_all(
         self, step: Callable[[_Item], bool | None], items: Iterable[_Item], map_: Map
     ) -> list[int | None]:
-        """Attempt a step for each item; return the number of changes, then None if any failed."""
+        """Attempt a step for each item.
+
+        Returns:
+            The number of changed records, followed by None if any step failed or was incomplete.
+        """
         results = list(map_(lambda item: self.attempt(lambda: step(item)), items))
         return [results.count(True), *([None] if None in results else [])]
 

@@ -30,8 +30,8 @@ _MIN_SUMMARY_MS = 13_000
 """Minimum remaining time to start a read for the statistics, which are updated after the checks.
 The read and the two writes of the results take up to 9.7 s."""
 
-_THROTTLED_PAUSES = (0.5, 1.0, 2.0)
-"""Pauses before the retries of a throttled request, in seconds."""
+_RETRY_PAUSES_SECONDS = (0.5, 1.0, 2.0)
+"""Pauses before the retries of a throttled request."""
 
 _Response = TypeVar("_Response")
 
@@ -73,7 +73,7 @@ class RunBudget:
 
     @property
     def has_ended(self) -> bool:
-        """Whether refused or throttled requests have ended the run, or this part of the run."""
+        """Whether a failure or throttling has ended the run, or this part of the run."""
         return self._stopped.is_set() or self._throttled.is_set()
 
     def has_time_to_summarize(self) -> bool:
@@ -115,7 +115,7 @@ class RunBudget:
         After the last pause, or if no time is left, the run (or the part of the run that has this
         budget) ends.
         """
-        for pause in _THROTTLED_PAUSES:
+        for pause in _RETRY_PAUSES_SECONDS:
             if not self.may_continue():
                 break
             yield pause

@@ -33,7 +33,7 @@ class CallbackPage:
 def search_callbacks(
     query: CallbackQuery, *, log: CallbackLog, limit: int, position: LogPosition
 ) -> CallbackPage:
-    """Return the newest matching callbacks.
+    """Return a page of the matching callbacks, newest first.
 
     The search ends when the page is full, so the next page may be empty. If a read of the log
     fails, but a retry may help, the page contains the callbacks found before the failure. If the

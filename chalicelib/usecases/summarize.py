@@ -46,7 +46,7 @@ def summarize(
     budget: RunBudget,
     line: SweepLine,
     *,
-    late: Collection[str],
+    late_sources: Collection[str],
 ) -> None:
     """Update the statistics; a part that can't be read keeps its last values and their time.
 
@@ -57,7 +57,7 @@ def summarize(
         statistics: the statistics to update.
         budget: the budget of the sweep.
         line: the log line of the sweep.
-        late: the sources of status reports that do not contain the time of the change.
+        late_sources: the sources of status reports that do not contain the time of the change.
     """
     if not budget.has_time_to_summarize():
         return
@@ -69,7 +69,9 @@ def summarize(
         counter = _HourCounter(statistics, budget, counts, MAX_PAGES)
         with budget.counting_failures():
             counter.count_hours(now)
-            updated = replace(updated, acceptance=counter.measure_acceptance(now, last, late))
+            updated = replace(
+                updated, acceptance=counter.measure_acceptance(now, last, late_sources)
+            )
         hours = (counter.counts.get(start) for start in reversed(hour_starts(now)))
         entry = {name: value for name, value in line.items() if name != "reasons"}
         entry |= budget.result()
@@ -157,12 +159,17 @@ class _HourCounter:
         return entries, False
 
     def measure_acceptance(
-        self, now: int, last: Statistics, late: Collection[str]
+        self, now: int, last: Statistics, late_sources: Collection[str]
     ) -> AcceptanceTimes | None:
-        """Measure the acceptance times of the last hour, if its Reservations were read."""
+        """Measure the acceptance times of the last hour.
+
+        Return those of *last* if the hour's Reservations were not read, or if no time is left.
+        """
         if self.recent is None or not self.budget.has_time_to_summarize():
             return last.acceptance
         sids = newest_accepted(self.recent, since=now - HOUR_MS)
         histories = self.statistics.fetch_histories(sids)
-        times = [time_to_accept(at, history, late=late) for at, history in histories]
+        times = [
+            time_to_accept(at, history, late_sources=late_sources) for at, history in histories
+        ]
         return AcceptanceTimes.measure([each for each in times if each is not None], at=now)

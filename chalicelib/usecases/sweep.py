@@ -101,7 +101,7 @@ def sweep_due_reservations(
         while batch := list(islice(due, _READ_AHEAD)):
             outcomes.update(pool.map(sweep.check, batch))
     line = sweep.line(outcomes, reconciled)
-    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP, BY_FETCH))
+    summarize(collaborators, statistics, budget, line, late_sources=(BY_SWEEP, BY_FETCH))
     line = {**line, **budget.result()}
     with budget.counting_failures():
         collaborators.store.save_sweep(line)
@@ -210,9 +210,10 @@ class _Sweep:
         return SweepOutcome.UNCHANGED
 
     def _completes_at(self, due: DueReservation) -> int | None:
-        """Return when (epoch ms) to complete a wrapping Reservation; None for never.
+        """Return the time (epoch ms) at which to complete a Reservation.
 
-        The time is based on the recorded start of the wrap-up.
+        The time is based on the recorded start of the wrap-up. Return None if the Reservation is
+        not recorded as wrapping, or if there is no limit.
         """
         deadlines = self._collaborators.deadlines
         if due.status is not Status.WRAPPING or deadlines.max_wrapup is None:

@@ -67,7 +67,7 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     from app import app  # noqa: PLC0415
     from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
 
-    twilio = twilio_routes(app)
+    called_by_twilio = twilio_routes(app)
     throttles = {_EVENT_PATH: capacity.event_throttle(concurrency)}
     default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
     callbacks = [
@@ -78,7 +78,7 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
             measured=path in _MEASURED_PATHS,
         )
         for prefix in stage.settings.callback_prefixes
-        for path, method in twilio
+        for path, method in called_by_twilio
     ]
     agents = stage.settings.console_agents
     poll_throttle = capacity.console_throttle(concurrency, agents)
@@ -99,7 +99,7 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         *console,
         *_supervisor_settings(concurrency),
         *callbacks,
-        *_waiting_settings(app, twilio, stage, concurrency),
+        *_waiting_settings(app, called_by_twilio, stage, concurrency),
     ]
 
 
@@ -115,7 +115,7 @@ def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
 
 
 def _waiting_settings(
-    app: "Chalice", twilio: Collection[tuple[str, str]], stage: Stage, concurrency: int
+    app: "Chalice", excluded: Collection[tuple[str, str]], stage: Stage, concurrency: int
 ) -> list[_MethodSetting]:
     """Return the settings of the methods that may wait for TaskRouter or the identity provider."""
     # A client's POST request changes something in TaskRouter. So does a GET request to the same
@@ -127,7 +127,7 @@ def _waiting_settings(
         for method in changing
         if "POST" in views
         and method in views
-        and (path, method) not in twilio
+        and (path, method) not in excluded
         and path != _SESSION_PATH  # waits for neither TaskRouter nor the provider
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     total = sum(weights.values())

@@ -118,12 +118,13 @@ def read_concurrency(aws: Aws, stage: Stage) -> int:
     free = limits["UnreservedConcurrentExecutions"] + sum(
         _read_reservation(functions, stage.function(handler)) for handler in (API, SWEEP)
     )
-    reserved = {API: stage.reserved_concurrency, SWEEP: stage.reserved_sweep_concurrency}
-    new = {handler: number for handler, number in reserved.items() if number is not None}
-    unreserved = int(free) - sum(new.values())
-    if new and unreserved < _KEPT_UNRESERVED:
-        raise _concurrency_error(aws, stage, new, limit=limits["ConcurrentExecutions"], free=free)
-    return new.get(API, unreserved)
+    configured = {API: stage.reserved_concurrency, SWEEP: stage.reserved_sweep_concurrency}
+    reservations = {handler: number for handler, number in configured.items() if number is not None}
+    unreserved = int(free) - sum(reservations.values())
+    if reservations and unreserved < _KEPT_UNRESERVED:
+        limit = limits["ConcurrentExecutions"]
+        raise _concurrency_error(aws, stage, reservations, limit=limit, free=free)
+    return reservations.get(API, unreserved)
 
 
 def _read_reservation(functions: Any, name: str) -> int:
@@ -138,17 +139,17 @@ def _read_reservation(functions: Any, name: str) -> int:
 
 
 def _concurrency_error(
-    aws: Aws, stage: Stage, new: Mapping[str, int], *, limit: int, free: int
+    aws: Aws, stage: Stage, reservations: Mapping[str, int], *, limit: int, free: int
 ) -> OperatorError:
-    numbers = " and ".join(f"{number} for {handler}" for handler, number in new.items())
-    most = max(0, free - _KEPT_UNRESERVED)
-    lower = f"Reserve at most {most} in total" if most else "Remove reserved_concurrency"
-    needed = limit + sum(new.values()) + _KEPT_UNRESERVED - free
+    numbers = " and ".join(f"{number} for {handler}" for handler, number in reservations.items())
+    maximum = max(0, free - _KEPT_UNRESERVED)
+    remedy = f"Reserve at most {maximum} in total" if maximum else "Remove reserved_concurrency"
+    needed = limit + sum(reservations.values()) + _KEPT_UNRESERVED - free
     return OperatorError(
         f"Stage {stage.name} sets reserved_concurrency to {numbers}, but Lambda allows only "
         f"{limit} concurrent executions in account {aws.account}, {aws.region}. Other functions "
         f"have reserved {limit - free} of these, and Lambda requires {_KEPT_UNRESERVED} to remain "
-        f"unreserved. {lower}, or {_describe_request(max(_DESIRED_LIMIT, needed))}"
+        f"unreserved. {remedy}, or {_describe_request(max(_DESIRED_LIMIT, needed))}"
     )
 
 

@@ -45,20 +45,20 @@ def run_chalice(*arguments: str) -> None:
     Raises:
         OperatorError: The command failed.
     """
-    pipe, write_end = os.pipe()
+    read_end, write_end = os.pipe()
     try:
         completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
-            [sys.executable, "-c", _CHALICE.format(pipe=pipe), *arguments],
+            [sys.executable, "-c", _CHALICE.format(pipe=read_end), *arguments],
             cwd=PROJECT,
             # One of Chalice's libraries queries the terminal. The terminal's replies would answer
             # later prompts.
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
-            pass_fds=[pipe],
+            pass_fds=[read_end],
             check=False,
         )
     finally:
-        os.close(pipe)
+        os.close(read_end)
         os.close(write_end)
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
@@ -102,7 +102,7 @@ def rebuild_record(
             APIs serve the stage, or Chalice would delete a domain that other APIs use.
     """
     live_resources.ensure_same_region(aws, stage)
-    recorded = _recorded(aws, stage, bucket)
+    recorded = _recorded_in_s3(aws, stage, bucket)
     live = live_resources.list_resources(aws, stage, recorded_api_id=_api_id(recorded))
     existing = [resource for resource in recorded if live_resources.exists(aws, resource)]
     resources = {resource["name"]: resource for resource in (*live, *existing)}
@@ -194,11 +194,11 @@ def find_api_id(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
 
     The account is searched unless the record in S3 contains the ID of an existing API.
     """
-    recorded_id = _api_id(_recorded(aws, stage, bucket))
+    recorded_id = _api_id(_recorded_in_s3(aws, stage, bucket))
     return live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
 
 
-def _recorded(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]]:
+def _recorded_in_s3(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]]:
     if bucket is None:
         return []
     try:
@@ -212,7 +212,8 @@ def _recorded(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]
 
 
 def _recorded_in_checkout(stage: Stage) -> list[dict[str, Any]]:
-    # An interrupted command may leave an incomplete file, which the next command rebuilds.
+    # Ignore an incomplete file. An interrupted command may leave such a file, which the next
+    # command rebuilds.
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         resources = json.loads(stage.deployed_file.read_bytes())["resources"]
         return [resource for resource in resources if isinstance(resource, dict)]

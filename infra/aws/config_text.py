@@ -10,7 +10,7 @@ from infra.aws.config_file import FILE
 
 
 class _Object(dict[str, Any]):
-    """A JSON object; `repeated` is the first name that occurs twice in its text, or None."""
+    """A JSON object; `repeated` is the first name that its text repeats, or None."""
 
     def __init__(self, entries: list[tuple[str, Any]]) -> None:
         super().__init__(entries)

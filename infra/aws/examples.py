@@ -33,9 +33,9 @@ def describe_string(value: object, setting: Field[Any] | None = None) -> str:
     is_scalar = isinstance(value, int | float)
     example = json.dumps(value)[:20] if is_scalar else "5"
     if setting:
-        is_own = setting.name not in _EXAMPLES and is_scalar and _accepts(setting, example)
+        is_usable = setting.name not in _EXAMPLES and is_scalar and _accepts(setting, example)
         default = setting.metadata["default"]
-        example = example if is_own else _EXAMPLES.get(setting.name, default)
+        example = example if is_usable else _EXAMPLES.get(setting.name, default)
     return f'a string, for example "{example}"'
 
 

@@ -126,7 +126,7 @@ def _base_path_mappings(aws: Aws, domain: str) -> list[tuple[str, str]]:
 
 
 def exists(aws: Aws, entry: dict[str, Any]) -> bool:
-    """Return whether a recorded resource exists; True for an unknown type."""
+    """Return whether a recorded resource exists, or True if its type is unknown."""
     match entry["resource_type"]:
         case "lambda_function":
             get_function = aws.client("lambda").get_function_configuration
@@ -219,7 +219,8 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     versions["targets"] = sorted(targets.get("Targets", []), key=lambda target: str(target["Id"]))
     api = _get_or_none(gateway.get_stage, restApiId=api_id, stageName=stage.name) or {}
     updated = api.get("lastUpdatedDate")
-    # botocore returns the time in this machine's time zone.
+    # Use the timestamp, which is the same on every machine. botocore returns the time in this
+    # machine's time zone.
     versions["api"] = [api_id, api.get("deploymentId"), updated and updated.timestamp()]
     versions["domain"] = _base_path_mappings(aws, stage.domain) if stage.domain else []
     return versions

@@ -56,7 +56,8 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
     owner, started = uuid.uuid4().hex, int(time.time())
 
     def renew(*, force: bool = False) -> None:
-        # An interrupted request could reach DynamoDB after the lock is released.
+        # Defer signals, because an interrupted request could reach DynamoDB after the lock is
+        # released, and lock the stage again.
         with signals.deferred(), suppress(dynamodb.exceptions.ResourceNotFoundException):
             _put(aws, dynamodb, stage, owner, started, force=force)
 
@@ -91,7 +92,7 @@ def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, started: int, *, for
         raise OperatorError(_describe_holder(stage, error.response["Item"])) from error
     except ClientError as error:
         if error.response["Error"]["Code"] == _WRONG_KEY:
-            stacks.retained_tables(aws, stage)
+            stacks.retained_tables(aws, stage)  # raises an error if the table's keys differ
         raise
 
 

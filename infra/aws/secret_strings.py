@@ -88,7 +88,8 @@ def may_be_secret(name: str) -> bool:
 def describe_storing(stage: Mapping[str, Any], stage_name: str) -> str:
     """Return instructions for storing secrets, as the end of a message about a declared stage.
 
-    The local stage, which sets SETTINGS_DEFAULTS, has no parameter with secrets.
+    For the local stage, which sets SETTINGS_DEFAULTS and has no parameter with secrets, the
+    instructions contain the placeholder STAGE.
     """
     variables = stage.get("environment_variables")
     is_local = isinstance(variables, dict) and "SETTINGS_DEFAULTS" in variables

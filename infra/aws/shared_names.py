@@ -65,17 +65,17 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
     Raises:
         OperatorError: Two stages use the same Workspace. The message names both.
     """
-    is_own = _is_workspace(variables_of(project, stage_name), sid)
+    is_configured = _uses_workspace(variables_of(project, stage_name), sid)
     remedy = (
         "If the stages share the Workspace on purpose, remove workspace_file, and change the "
         "Workspace without this command."
-        if is_own
+        if is_configured
         else "Or change the Workspace's friendly_name in the definition."
     )
     for other_stage, variables in _other_stages(project, stage_name):
         levels = (variables, *_function_variables(project, other_stage))
         if "SETTINGS_DEFAULTS" not in variables and any(
-            _is_workspace(level, sid) for level in levels
+            _uses_workspace(level, sid) for level in levels
         ):
             raise invalid(
                 stage_name,
@@ -85,7 +85,7 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
             )
 
 
-def _is_workspace(variables: Mapping[str, Any], sid: str) -> bool:
+def _uses_workspace(variables: Mapping[str, Any], sid: str) -> bool:
     # Other stages have not been checked, so their SIDs may contain uppercase hexadecimal digits.
     return _text(variables, _WORKSPACE).lower() == sid.lower()
 

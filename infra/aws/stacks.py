@@ -83,7 +83,7 @@ def exists(aws: Aws, stage: Stage) -> bool:
 
 
 def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
-    """Return the name of another stage's stack that owns the table, or None."""
+    """Return the name of another stack that owns the table, or None."""
     cloudformation = aws.client("cloudformation")
     try:
         response = cloudformation.describe_stack_resources(PhysicalResourceId=table)

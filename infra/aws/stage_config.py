@@ -359,7 +359,7 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
 
 
 def _check_policy_files(stage: Stage, functions: Mapping[str, Any]) -> None:
-    """Check the names of the files that the deployment writes."""
+    """Check that config.json refers to the policy files that the deployment writes."""
     for handler in (API, SWEEP):
         file = stage.policy_file(handler)
         if functions.get(handler, {}).get("iam_policy_file") != file:

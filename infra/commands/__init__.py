@@ -137,12 +137,12 @@ def describe_error(error: Exception, stage_name: str | None = None) -> str:
         return f"{error}. Correct AWS_PROFILE. To list the names, run: aws configure list-profiles"
     if isinstance(error, BotoCoreError) and (url := error.kwargs.get("endpoint_url")):
         failure = describe_connection_failure(str(url), error)
-        check = (
+        advice = (
             "Check the network, AWS_DEFAULT_REGION (or the region of the AWS profile) and, if set, "
             "AWS_ENDPOINT_URL."
         )
         is_local = stage_name == _LOCAL_STAGE
-        return f"AWS {failure}. {'Start the local stack: make run' if is_local else check}"
+        return f"AWS {failure}. {'Start the local stack: make run' if is_local else advice}"
     description = describe_aws_error(error) if isinstance(error, ClientError) else str(error)
     response = error.__cause__ if isinstance(error, (StoreUnavailable, OperatorError)) else error
     if stage_name is None or not isinstance(response, ClientError):

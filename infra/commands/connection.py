@@ -17,13 +17,13 @@ from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
-_HOST = "(?i:https?)://[^/?#@\\s]+"
+_ORIGIN = "(?i:https?)://[^/?#@\\s]+"
 _OVERRIDES = r"#[a-z]{1,3}=[\w,.]{1,15}(&[a-z]{1,3}=[\w,.]{1,15})*"
 """A fragment with connection overrides, which are not secret:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 """
 
-_PUBLIC_URL = re.compile(rf"{_HOST}(/[^/?#@\s]{{0,19}})*({_OVERRIDES})?")
+_PUBLIC_URL = re.compile(rf"{_ORIGIN}(/[^/?#@\s]{{0,19}})*({_OVERRIDES})?")
 """A URL that contains no secret. A segment of 20 or more characters may be a secret
 (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
 
@@ -200,7 +200,8 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
             old, new = getattr(resource, name) or "", f"{base_url}{prefix}{path}"
             address = _without_query_and_fragment(old)
             if address != new:
-                # The operator may have added a query and connection overrides to the route's URL.
+                # Keep a query and connection overrides that the operator has added to the route's
+                # URL.
                 new += old[len(address) :] if address.endswith(path) else ""
                 new_values[name] = new
                 shown = mask(old, base_url) or "none"
@@ -293,24 +294,26 @@ def mask(url: str, base_url: str) -> str:
 
     In the URL of a route, these are the segments between the base URL and the route, the query, and
     a fragment other than connection overrides. Any other URL that may contain a secret is reduced
-    to its base URL or its host, or is masked completely.
+    to its base URL or its origin, or is masked completely.
     """
     is_own = base_url and url.startswith(f"{base_url}/")
     if is_own and (route := _OWN_ROUTE.fullmatch(url.removeprefix(base_url))):
         secret, path, query, fragment = route.groups(default="")
-        shown = fragment if re.fullmatch(_OVERRIDES, fragment) else fragment and "#***"
-        return f"{base_url}{secret and '/***'}{path}{query and '?***'}{shown}"
+        shown_fragment = fragment
+        if fragment and not re.fullmatch(_OVERRIDES, fragment):
+            shown_fragment = "#***"
+        return f"{base_url}{secret and '/***'}{path}{query and '?***'}{shown_fragment}"
     if not url or not may_contain_secret(url):
         return url
     if is_own:
         return f"{base_url}/***"
     # In a malformed URL, a password may precede a slash or a question mark.
-    host = None if "@" in url else re.match(_HOST, url)
-    return f"{host[0]}/***" if host else "***"
+    origin = None if "@" in url else re.match(_ORIGIN, url)
+    return f"{origin[0]}/***" if origin else "***"
 
 
 def _without_query_and_fragment(url: str) -> str:
-    """Return a URL without its query and its connection overrides, which operators may add."""
+    """Return a URL without its query and its fragment, both of which operators may add."""
     return url.partition("#")[0].partition("?")[0]
 
 

@@ -55,19 +55,21 @@ from infra.twilio_account import Workspace
 )
 @click.option(
     "--alarm-email",
+    "email",
     metavar="ADDRESS",
     callback=lambda _context, _option, text: None if text is None else connection.parse_email(text),
     help="Subscribe this email address to the alarms.",
 )
 @click.option(
     "--try/--no-try",
-    "tries",
+    "with_task",
     default=None,
     help="Create a test Task and watch its callback. By default, the command offers a test Task "
     "at the end of the first completed run in a terminal.",
 )
 @click.option(
     "--try-attributes",
+    "attributes",
     metavar="JSON",
     callback=lambda _context, _option, text: text if text is None else trial.parse_attributes(text),
     help="Attributes of the test Task; implies --try.",
@@ -82,9 +84,9 @@ def deploy(
     no_input: bool,
     yes: bool,
     callback_urls: bool,
-    alarm_email: str | None,
-    tries: bool | None,
-    try_attributes: str | None,
+    email: str | None,
+    with_task: bool | None,
+    attributes: str | None,
 ) -> None:
     """Deploy a stage: create it, or update it to match the project's files.
 
@@ -104,10 +106,10 @@ def deploy(
     Exit code 1: a step failed. Fix the cause and run the command again; resources that are already
     deployed are kept. After a failed smoke test, the next run deploys again.
     """
-    if try_attributes is not None:
-        if tries is False:
+    if attributes is not None:
+        if with_task is False:
             raise click.UsageError("--no-try contradicts --try-attributes. Omit one of them.")
-        tries = True
+        with_task = True
     runtime = chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage, f", functions on {runtime}")
@@ -126,7 +128,7 @@ def deploy(
         prefix = stage.settings.callback_prefixes[0]
         connection.set_callback_urls(workspace, url, prefix, dialog)
     _finish(
-        aws, stage, workspace, dialog, url=url, email=alarm_email, tries=tries, text=try_attributes
+        aws, stage, workspace, dialog, url, email=email, with_task=with_task, attributes=attributes
     )
 
 
@@ -160,11 +162,11 @@ def _finish(
     stage: Stage,
     workspace: Workspace,
     dialog: Dialog,
-    *,
     url: str,
+    *,
     email: str | None,
-    tries: bool | None,
-    text: str | None,
+    with_task: bool | None,
+    attributes: str | None,
 ) -> None:
     """Subscribe to the alarms and create a test Task, if requested.
 
@@ -173,15 +175,15 @@ def _finish(
     outputs = stacks.outputs(aws, stage)
     bucket, topic = outputs["Deployments"], outputs["AlarmTopic"]
     is_first = fingerprint.is_first_run(aws, stage, bucket)
-    offers = is_first and dialog.is_interactive and not dialog.assumes_yes
-    if is_first and not offers:
-        _report_unasked(dialog, has_email=email is not None, has_decided=tries is not None)
-    connection.subscribe_to_alarms(aws, stage, topic, email, may_ask=offers)
-    if tries or (offers and tries is None):
+    may_ask = is_first and dialog.is_interactive and not dialog.assumes_yes
+    if is_first and not may_ask:
+        _report_unasked(dialog, has_email=email is not None, has_decided=with_task is not None)
+    connection.subscribe_to_alarms(aws, stage, topic, email, may_ask=may_ask)
+    if with_task or (may_ask and with_task is None):
         try:
-            trial.run(aws, stage, workspace, dialog, base_url=url, attributes=text)
+            trial.run(aws, stage, workspace, dialog, base_url=url, attributes=attributes)
         except trial.ImpossibleTrial as error:
-            if tries:
+            if with_task:
                 raise
             click.echo(str(error), err=True)
     if is_first:
@@ -196,8 +198,8 @@ def _report_unasked(dialog: Dialog, *, has_email: bool, has_decided: bool) -> No
     if not has_decided:
         unasked.append("a test Task (--try)")
     if unasked:
-        asks_nothing = "--no-input" if is_terminal() else "no terminal"
-        cause = "--yes" if dialog.is_interactive else asks_nothing
+        other_cause = "--no-input" if is_terminal() else "no terminal"
+        cause = "--yes" if dialog.is_interactive else other_cause
         click.echo(f"Skipped ({cause}): {', '.join(unasked)}.", err=True)
 
 

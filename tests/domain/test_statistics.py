@@ -153,4 +153,4 @@ def test_time_to_accept_is_known_only_if_times_of_creation_and_acceptance_were_r
     entries: list[tuple[int, str, str]], time: int | None
 ) -> None:
     history = [HistoryEntry(at=at, to=Status(to), by=by) for at, to, by in entries]
-    assert time_to_accept(NOW, history, late=("sweep", "reconcile")) == time
+    assert time_to_accept(NOW, history, late_sources=("sweep", "reconcile")) == time
