@@ -159,8 +159,8 @@ class Settings:
     )
     not_pending_status: int = _setting(
         400,
-        "HTTP status of the error for a Reservation that is no longer pending (400 was observed;"
-        " 409 is not documented)",
+        "HTTP status of the error for a Reservation that is no longer pending (Twilio documents"
+        " no status; 400 was observed)",
     )
     retry_after: int = _setting(
         0,

@@ -142,7 +142,7 @@ export function notSent(key, seconds) {
   };
 }
 
-/** Return the service's error message. If TaskRouter refused the request, return only TaskRouter's reason or, if it gave none, the HTTP status and TaskRouter's error code. */
+/** Return the service's error message. If TaskRouter refused the request, return TaskRouter's reason, or the status and error code in parentheses if there is no reason. */
 export const reasonOf = ({ status, body }) =>
   (body?.Message ?? `HTTP ${status}`).replace(/^TaskRouter refused the request \((.*?)\)(: )?/, (_, cause, hasReason) => (hasReason ? "" : cause));
 

@@ -25,8 +25,8 @@ const CLOSING = { "{": "}", "[": "]" };
 /**
  * Return {key, excerpt, line, at} of the first error in the text of a JSON object, or null if there is no error.
  *
- * `key` is the key of the message in texts.js. `excerpt` is the invalid part of the source. For the key "jsonUnclosed",
- * `excerpt` is the missing bracket. `at` is the position of the error.
+ * `key` is the key of the message in texts.js. `excerpt` is the beginning of the token at which the error was found.
+ * For the key "jsonUnclosed", `excerpt` is the missing bracket. `at` is the position of the error.
  */
 export function findJsonProblem(source) {
   const open = [];

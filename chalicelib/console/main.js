@@ -177,7 +177,7 @@ const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 /** The token that the API refused before the page knew whether it could renew the session, or null. */
 let refusedToken = null;
 
-/** End the session because the API refused the token, or because the token has expired. If it is not known yet whether there is an identity provider, wait until it is known. *
+/** End the session because the API refused the token, or because the token has expired. If it is not known yet whether there is an identity provider, wait until it is known. */
 function refuse() {
   const { token, claims } = state.session;
   const isExpired = claims.expiresAt <= serverNow();

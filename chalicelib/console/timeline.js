@@ -10,7 +10,7 @@ export const isUnfinished = ({ status }) => status in PHASES;
 /** Return the status changes, without the initial status `pending`. */
 const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 
-/** Return the entry with which the callback was recorded, or null if an event was recorded first. */
+/** Return the entry with which the callback was recorded, or null if something else was recorded first. */
 const callbackEntry = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
 /** Return when the service began to answer the callback. The time is missing if an earlier version recorded an event before the callback. */

@@ -11,7 +11,7 @@
     │   └── InvalidSignature     403  no valid Twilio signature
     ├── NotFound                 404  unknown resource
     ├── MethodNotAllowed         405  method not supported by the route
-    ├── ReservationNotPending    409  ended with, or being changed to, a different status
+    ├── ReservationNotPending    409  has, or is being changed to, a different status
     ├── InstructionAlreadySent   409  an instruction was, or may have been, sent
     ├── TaskUnidentified         409  the Task for an Idempotency-Key can't be identified
     ├── AnswerUnknown            409  the answer to the callback may have called a phone
@@ -138,7 +138,7 @@ class MethodNotAllowed(AppError):
 
 
 class ReservationNotPending(AppError):
-    """The Reservation has ended, or is being changed to a different status."""
+    """The Reservation has a different status, or is being changed to a different status."""
 
     status = 409
     code = "ReservationNotPending"

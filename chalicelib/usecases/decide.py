@@ -92,7 +92,7 @@ def decide(
         NotFound: the Reservation is not recorded, and either TaskRouter does not have it or the
             Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller specified.
-        ReservationNotPending: the Reservation's current or requested status rules out *decision*.
+        ReservationNotPending: the Reservation's status, or its change in progress, rules this out.
         InstructionAlreadySent: a different instruction was sent, or a phone may be ringing.
         AnswerUnknown: the callback may have been answered with an instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
@@ -270,7 +270,7 @@ class _Execution:
         worker_name: str | None = None,
         note: str | None = None,
     ) -> Reservation:
-        """Record the status according to TaskRouter; a later status in the record takes precedence.
+        """Record the status that TaskRouter reported, unless the record has a later status.
 
         *record* indicates whether the instruction of this request, if any, was sent. If TaskRouter
         refused the request (*is_refused*), a different request may have caused the status.
@@ -379,8 +379,8 @@ class _Execution:
 def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     """Return *record* if it proves the decision's success; otherwise raise an error.
 
-    A decision with an instruction succeeds when the instruction is sent, although it may take
-    minutes until the Reservation's status changes. If the Reservation was accepted without the
+    A decision with an instruction succeeds when the instruction is sent, although the
+    Reservation's status may take minutes to change. If the Reservation was accepted without the
     instruction, nobody was called, so the decision failed.
     """
     instruction, achieved = decision.instruction, ACHIEVED[decision.target]

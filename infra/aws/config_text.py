@@ -41,18 +41,18 @@ def parse(text: str) -> dict[str, Any]:
             f"{FILE} can't be read: a number has too many digits, or values are nested too deeply."
         ) from error
     if not isinstance(content, dict):
-        raise OperatorError(f"{FILE} must contain a JSON object with the key stages.")
-    _refuse_repetitions(content)
+        raise OperatorError(f'{FILE} must contain a JSON object with a "stages" key.')
+    _refuse_repeated_names(content)
     stages = content.setdefault("stages", {})
     if not isinstance(stages, dict):
-        raise OperatorError(f"{FILE}: stages must be an object with one entry per stage.")
+        raise OperatorError(f'{FILE}: "stages" must be an object with one entry per stage.')
     for name, stage in stages.items():
         if not isinstance(stage, dict):
             raise OperatorError(f"{FILE}: the stage {name} must be an object.")
     return content
 
 
-def _refuse_repetitions(content: dict[str, Any]) -> None:
+def _refuse_repeated_names(content: dict[str, Any]) -> None:
     """Raise OperatorError if an object repeats a name. The message identifies the object."""
     pending: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while pending:

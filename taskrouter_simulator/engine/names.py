@@ -210,7 +210,7 @@ def _worker_counts(workspace: Workspace) -> tuple[str, ...]:
 
 
 def _require_number(keys: Keys) -> None:
-    """Reject TaskRouter's names of strings and booleans, because `order_by` sorts by numbers."""
+    """Reject names whose values are strings or booleans, because `order_by` sorts by numbers."""
     match keys:
         case ("worker", name) if name in WORKER_NAMES:
             kind = "string"

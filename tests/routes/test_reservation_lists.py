@@ -31,7 +31,7 @@ def list_sids(api: Api, query: str = "") -> list[str]:
 class QueryCounter:
     """Counts a client's queries, and limits the page size of the `due` index.
 
-    A small page size simulates the maximum page size, 1,000 entries.
+    With a small page size, a test needs few entries to fill a page. The real size is 1,000 entries.
     """
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

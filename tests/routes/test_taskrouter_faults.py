@@ -175,11 +175,13 @@ def test_sweep_ends_in_time_if_taskrouter_is_slow(
     assert time.monotonic() - started < 1 + 2 * TIMEOUT_SECONDS + MARGIN_SECONDS
 
 
-def test_read_requests_do_not_call_taskrouter(api: Api, remote: RemoteReservation) -> None:
+def test_read_requests_except_for_activities_do_not_call_taskrouter(
+    api: Api, remote: RemoteReservation
+) -> None:
     """API Gateway's throttles for these routes rely on this behavior (docs/adr/0038).
 
-    GET /activities calls TaskRouter, and has a throttle for routes that wait for TaskRouter. If
-    there is an identity provider, the sign-in routes have such a throttle too.
+    GET /activities calls TaskRouter, so it has the throttle of routes that wait for another
+    service. If there is an identity provider, so have the sign-in routes.
     """
     read_paths = {
         path

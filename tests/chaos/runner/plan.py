@@ -256,7 +256,7 @@ class Plan:
         )
 
     def list_faults(self, number: int) -> tuple[RequestFault, ...]:
-        """Return the faults for the lists that the reconciliation with this number requests."""
+        """Return the faults for the requests for lists in the reconciliation *number*."""
         rng = random.Random(f"{self.seed}/reconciliation/{number}")  # noqa: S311  not for secrets
         if rng.random() >= _LIST_FAULT_SHARE:
             return ()

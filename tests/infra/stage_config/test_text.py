@@ -68,9 +68,9 @@ def test_missing_file_is_described_in_a_sentence(config):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ([], "must contain a JSON object with the key stages."),
-        (None, "must contain a JSON object with the key stages."),
-        ({"stages": None}, "stages must be an object with one entry per stage."),
+        ([], 'must contain a JSON object with a "stages" key.'),
+        (None, 'must contain a JSON object with a "stages" key.'),
+        ({"stages": None}, '"stages" must be an object with one entry per stage.'),
         ({"stages": {"dev": None}}, "the stage dev must be an object."),
         ({"stages": {"dev": [1]}}, "the stage dev must be an object."),
         ({"stages": {"dev": "x"}}, "the stage dev must be an object."),
