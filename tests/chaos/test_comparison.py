@@ -49,7 +49,7 @@ def test_consistent_records_have_no_differences():
 
 def test_missing_record_is_reported():
     (difference,) = differences(records={})
-    assert difference.startswith("missing: WR1 of Task WT1 is actually pending -> accepted")
+    assert difference.startswith("missing: WR1 (Task WT1, TaskRouter statuses: pending -> accepted)")
 
 
 def test_record_unknown_to_taskrouter_is_reported():
@@ -77,7 +77,7 @@ def test_record_unknown_to_taskrouter_is_reported():
 def test_inconsistent_record_is_reported(changes, description):
     (difference,) = differences(records={"WR1": record(**changes)})
     assert description in difference
-    assert "WR1 of Task WT1 is actually pending -> accepted" in difference
+    assert "WR1 (Task WT1, TaskRouter statuses: pending -> accepted)" in difference
 
 
 def test_history_may_omit_unobserved_statuses():
