@@ -49,7 +49,9 @@ def test_consistent_records_have_no_differences():
 
 def test_missing_record_is_reported():
     (difference,) = differences(records={})
-    assert difference.startswith("missing: WR1 (Task WT1, TaskRouter statuses: pending -> accepted)")
+    assert difference.startswith(
+        "missing: WR1 (Task WT1, TaskRouter statuses: pending -> accepted)"
+    )
 
 
 def test_record_unknown_to_taskrouter_is_reported():
