@@ -181,7 +181,7 @@ def test_read_requests_except_for_activities_do_not_call_taskrouter(
     """API Gateway's throttles for these routes rely on this behavior (docs/adr/0038).
 
     GET /activities calls TaskRouter, so it has the throttle of routes that wait for another
-    service. If there is an identity provider, so have the sign-in routes.
+    service. If there is an identity provider, the sign-in routes also have this throttle.
     """
     read_paths = {
         path
