@@ -13,7 +13,8 @@ MIN_TOKEN_LENGTH = 16
 def _setting(
     default: Any, text: str, choices: tuple[str, ...] = (), *, secret: bool = False
 ) -> Any:
-    metadata = {"help": text, "choices": choices}
+    label = f"; allowed values: {', '.join(choices)}" if choices else ""
+    metadata = {"help": f"{text}{label}", "choices": choices}
     return field(default=default, metadata=metadata, repr=not secret)
 
 

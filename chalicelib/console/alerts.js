@@ -33,16 +33,16 @@ export function showCount() {
 }
 
 /** Make screen readers read a message aloud. Messages announced within 300 ms of the first one are combined. */
-export function announce(words) {
+export function announce(message) {
   const region = document.querySelector("#announcements");
   // A repeated message must be changed slightly, because screen readers announce only changes.
-  const message = region.textContent === words ? `${words}\u00a0` : words;
+  const distinct = region.textContent === message ? `${message}\u00a0` : message;
   if (region.dataset.fresh) {
-    region.textContent += ` ${message}`;
+    region.textContent += ` ${distinct}`;
     return;
   }
   region.dataset.fresh = "yes";
-  region.textContent = message;
+  region.textContent = distinct;
   setTimeout(() => delete region.dataset.fresh, 300);
 }
 

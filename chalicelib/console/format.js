@@ -14,7 +14,7 @@ export function countdown(milliseconds) {
 }
 
 /** Replace spaces with no-break spaces, so that the text stays on one line. */
-export const unbroken = (words) => words.replaceAll(" ", "\u00A0");
+export const unbroken = (string) => string.replaceAll(" ", "\u00A0");
 
 /** Return a duration with at most two units, such as 6 min 04 s. */
 export const duration = (milliseconds) => unbroken(withUnits(milliseconds));
@@ -60,20 +60,20 @@ export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;
  * Make visible the characters that change the direction of text. Attributes may come from customers, and hidden
  * characters could make a value look like a different one.
  */
-export const showControls = (words) =>
-  words.replace(/[\u202A-\u202E\u2066-\u2069]/g, (character) => `[U+${character.codePointAt(0).toString(16).toUpperCase()}]`);
+export const showControls = (string) =>
+  string.replace(/[\u202A-\u202E\u2066-\u2069]/g, (character) => `[U+${character.codePointAt(0).toString(16).toUpperCase()}]`);
 
 /** Return formatted JSON. */
 export const prettyJson = (value) => showControls(JSON.stringify(value, null, 2));
 
 /** Return the label of an attribute: selected_language becomes "Selected language", and call_sid "Call". */
 export function label(name) {
-  const words = showControls(name)
+  const shown = showControls(name)
     .replace(/([a-z0-9])([A-Z])(?=[a-z])/g, (_, end, start) => `${end} ${start.toLowerCase()}`)
     .replace(/[_-]+/g, " ")
     .trim()
     .replace(/ sid$/, "");
-  return words.charAt(0).toUpperCase() + words.slice(1) || showControls(name);
+  return shown.charAt(0).toUpperCase() + shown.slice(1) || showControls(name);
 }
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -182,7 +182,7 @@ const TEXTS = {
     copy: "Copy",
     copied: "Copied",
     copyFailed: "Cannot copy",
-    copySid: "Copy the SID: {words}",
+    copySid: "Copy the SID: {label}",
     byTaskRouter: "reported by TaskRouter",
     byInstruction: "by the assignment instruction",
     byCheck: "found by a check",

@@ -177,7 +177,7 @@ export default {
   copy: "Copiar",
   copied: "Copiado",
   copyFailed: "No se puede copiar",
-  copySid: "Copiar el SID: {words}",
+  copySid: "Copiar el SID: {label}",
   byTaskRouter: "lo indicó TaskRouter",
   byInstruction: "por la instrucción de asignación",
   byCheck: "se detectó al comprobar",

@@ -36,8 +36,8 @@ export const logo = () => html`<svg viewBox="0 0 32 32" aria-hidden="true">
   <circle cx="22.5" cy="16" r="4" fill="#fff" />
 </svg>`;
 
-export const pill = (tone, iconName, words, classes = "") =>
-  html`<span class=${`pill ${classes}`} data-tone=${tone}>${icon(iconName, iconName === "spin" ? "i spin" : "i")}${words}</span>`;
+export const pill = (tone, iconName, content, classes = "") =>
+  html`<span class=${`pill ${classes}`} data-tone=${tone}>${icon(iconName, iconName === "spin" ? "i spin" : "i")}${content}</span>`;
 
 /** A page. If an update removes the focused element, the focus moves to the heading. If a button adds rows, the focus moves to the first new row. */
 export class Page extends Component {

@@ -88,13 +88,13 @@ class LogFilter extends Component {
 
   render(_, { typed }) {
     const problems = filterProblems(logFilter());
-    const input = (name, words, more) => html`<div class="field">
-      <label for=${`log-${name}`}>${words}</label>
+    const input = (name, label, more) => html`<div class="field">
+      <label for=${`log-${name}`}>${label}</label>
       <input id=${`log-${name}`} name=${name} autocomplete="off" spellcheck="false" value=${typed[name]} onInput=${this.keepInput} aria-invalid=${problems[name] ? "true" : null} aria-describedby=${problems[name] ? `wrong-${name}` : null} ...${more} />
       ${problems[name] && html`<p id=${`wrong-${name}`} class="wrong" role="alert">${icon("info")}${text(problems[name])}</p>`}
     </div>`;
-    const select = (name, words, options) => html`<div class="field">
-      <label for=${`log-${name}`}>${words}</label>
+    const select = (name, label, options) => html`<div class="field">
+      <label for=${`log-${name}`}>${label}</label>
       <select id=${`log-${name}`} name=${name} value=${typed[name]} onChange=${this.choose}>
         ${options.map(([each, label]) => html`<option key=${each} value=${each}>${label}</option>`)}
       </select>
@@ -148,8 +148,8 @@ function reason({ likely_cause: cause, error, reason: why }) {
 }
 
 function reasonRow(callback, index) {
-  const words = reason(callback);
-  return words && extraRow(callback, index, words);
+  const explanation = reason(callback);
+  return explanation && extraRow(callback, index, explanation);
 }
 
 function detailsRow(callback, index) {

@@ -74,15 +74,15 @@ function outcome() {
   const { isSending, problem, sid } = state.creation;
   const isDifferent = unsettledTask() && !isSameTask();
   const warning = !isSending && unsettledTask() && (isDifferent ? text("createChanged") : (problem?.() ?? text("createUnknown")));
-  const words = warning || problem?.();
+  const message = warning || problem?.();
   return html`<div class="outcome" role="status">
-    ${sid && html`<p>${icon("check")}<span>${text("created", { sid: "" })}<span class="mono">${sid}</span></span><${Copy} key=${sid} words=${text("taskSid")} value=${sid} /></p>`}
-    ${!sid && !isSending && words && html`<p class="wrong">${icon("last")}<span>${words}</span></p>`}
+    ${sid && html`<p>${icon("check")}<span>${text("created", { sid: "" })}<span class="mono">${sid}</span></span><${Copy} key=${sid} label=${text("taskSid")} value=${sid} /></p>`}
+    ${!sid && !isSending && message && html`<p class="wrong">${icon("last")}<span>${message}</span></p>`}
   </div>`;
 }
 
 function submitButton() {
   const { isSending, sid } = state.creation;
-  const words = isSending ? "creating" : sid ? "createAnother" : isSameTask() ? "sendAgain" : "createTask";
-  return html`<button type="submit" class="primary" aria-disabled=${isSending ? "true" : null}>${text(words)}</button>`;
+  const key = isSending ? "creating" : sid ? "createAnother" : isSameTask() ? "sendAgain" : "createTask";
+  return html`<button type="submit" class="primary" aria-disabled=${isSending ? "true" : null}>${text(key)}</button>`;
 }

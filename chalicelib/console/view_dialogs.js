@@ -128,9 +128,9 @@ const storeInput = (name) => ({ target }) => storeDraft(name, target.value);
 /** Return the name of the draft that contains the number to call for an offer. */
 const numberDraft = (sid) => `to ${sid}`;
 
-function field({ name, problem }, words, hint, draft = name) {
+function field({ name, problem }, label, hint, draft = name) {
   return html`<div class="field">
-    <label for=${name}>${words}</label>
+    <label for=${name}>${label}</label>
     <input id=${name} name=${name} type="tel" autocomplete="off" value=${drafts[draft] ?? ""} onInput=${storeInput(draft)} aria-invalid=${problem ? "true" : null} aria-describedby=${`${name}-hint`} />
     ${problem ? html`<p id=${`${name}-hint`} class="wrong">${icon("last")}<span>${problem()}</span></p>` : html`<p id=${`${name}-hint`} class="hint">${hint}</p>`}
   </div>`;
@@ -147,8 +147,8 @@ export class Copy extends Component {
     }
   };
 
-  render({ words }, { outcome }) {
-    const label = outcome ? `${text(outcome)}: ${words}` : text("copySid", { words });
-    return html`<button type="button" class="quiet" aria-label=${label} onClick=${this.copy}>${text(outcome ?? "copy")}</button>`;
+  render({ label }, { outcome }) {
+    const spoken = outcome ? `${text(outcome)}: ${label}` : text("copySid", { label });
+    return html`<button type="button" class="quiet" aria-label=${spoken} onClick=${this.copy}>${text(outcome ?? "copy")}</button>`;
   }
 }

@@ -111,12 +111,12 @@ function change(name, value) {
   changed();
 }
 
-function toggle(name, words, apply = () => {}) {
+function toggle(name, label, apply = () => {}) {
   const onChange = ({ target }) => {
     change(name, target.checked);
     apply(target.checked);
   };
-  return html`<label>${words} <input type="checkbox" checked=${preferences[name]} onChange=${onChange} /></label>`;
+  return html`<label>${label} <input type="checkbox" checked=${preferences[name]} onChange=${onChange} /></label>`;
 }
 
 async function askForNotifications() {

@@ -51,9 +51,9 @@ export class HistoryPage extends Page {
 
 const statusOptions = () => [["", text("allStatuses")], ...Object.keys(STATUSES).map((status) => [status, text(statusKind(status))])];
 
-function choice(name, words, value, options) {
+function choice(name, label, value, options) {
   return html`<div class="field">
-    <label for=${name}>${words}</label>
+    <label for=${name}>${label}</label>
     <select id=${name} value=${value} onChange=${({ target }) => chooseHistory(name, target.value)}>
       ${options.map(([each, label]) => html`<option key=${each} value=${each}>${label}</option>`)}
     </select>
@@ -92,10 +92,10 @@ export const failed = (problem, load, title) => html`<div class="nothing" role="
 </div>`;
 
 /** The button that loads more rows and remains visible meanwhile, and the reason for a failure. */
-export const moreButton = ({ cursor, loading, isSlow, problem }, load, words) => html`
+export const moreButton = ({ cursor, loading, isSlow, problem }, load, labelKey) => html`
   ${loading && isSlow && html`<p class="muted" role="status">${text("loadingHistory")}</p>`}
   ${problem && html`<p class="wrong" role="alert">${icon("info")}${problem()}</p>`}
-  ${cursor && html`<button type="button" class="more" aria-disabled=${loading ? "true" : null} onClick=${() => loading || load("more")}>${text(problem ? "tryAgain" : words)}</button>`}
+  ${cursor && html`<button type="button" class="more" aria-disabled=${loading ? "true" : null} onClick=${() => loading || load("more")}>${text(problem ? "tryAgain" : labelKey)}</button>`}
 `;
 
 /** A row like those in "Just ended". A click opens the record. */

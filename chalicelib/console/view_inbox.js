@@ -37,10 +37,10 @@ export class InboxPage extends Page {
   }
 }
 
-export const notice = (tone, iconName, title, words, action) =>
+export const notice = (tone, iconName, title, message, action) =>
   html`<div class="banner" data-tone=${tone} role=${tone === "red" ? "alert" : "status"}>
     ${icon(iconName)}
-    <p><strong>${title}</strong> ${words}</p>
+    <p><strong>${title}</strong> ${message}</p>
     ${action && html`<button type="button" onClick=${action.run}>${action.name}</button>`}
   </div>`;
 
@@ -95,22 +95,22 @@ export function banner(pollNow) {
 const nextTry = (key, at) =>
   html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - performance.now()) / 1000)) })} />`;
 
-function missedUpdates(tone, title, words, pollNow, more) {
+function missedUpdates(tone, title, key, pollNow, more) {
   const { since, nextAt } = state.connection;
   if (!state.inbox.loaded) {
     return notice(tone, "net", text("offersNotLoaded"), nextTry("nextTry", nextAt), { name: text("tryNow"), run: pollNow });
   }
-  return notice(tone, "net", text(title, { time: timeOfDay(since) }), html`${nextTry(words, nextAt)}${more}`, { name: text("tryNow"), run: pollNow });
+  return notice(tone, "net", text(title, { time: timeOfDay(since) }), html`${nextTry(key, nextAt)}${more}`, { name: text("tryNow"), run: pollNow });
 }
 
 function activityBanner({ name, at, isTimeout }, dismiss) {
   const available = state.activities.find((activity) => activity.available);
   const title = text(isTimeout ? "activityChangedByTaskRouter" : "activityChanged", { activity: name, time: timeOfDay(at) });
-  const words = `${isTimeout ? `${text("activityChangedTimeout")} ` : ""}${text("activityChangedText")}`;
+  const message = `${isTimeout ? `${text("activityChangedTimeout")} ` : ""}${text("activityChangedText")}`;
   const action = available
     ? { name: text("setMeTo", { activity: available.name }), run: () => switchActivity(available.sid) }
     : dismiss({ activityNotice: null });
-  return notice("amber", "info", title, words, action);
+  return notice("amber", "info", title, message, action);
 }
 
 /** The page's contents during the first load: blank rows, which are as tall as offers, if the load is noticeably slow. */
@@ -170,16 +170,16 @@ function listNote(n) {
 
 function emptyInbox() {
   const { worker } = state.inbox;
-  let words = text("empty");
+  let message = text("empty");
   if (isAvailable(worker)) {
-    words = text("emptyAvailable");
+    message = text("emptyAvailable");
   } else if (isAvailable(worker) === false) {
-    words = text("emptyUnavailable", { activity: worker.activity_name });
+    message = text("emptyUnavailable", { activity: worker.activity_name });
   }
   return html`<div class="nothing">
     ${icon("tray")}
     <h1 id="offers" tabindex="-1">${text("noOffers")}</h1>
-    <p>${words}</p>
+    <p>${message}</p>
   </div>`;
 }
 

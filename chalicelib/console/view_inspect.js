@@ -57,7 +57,7 @@ export class InspectPage extends Page {
         </div>
         <div class="tools">
           ${record && headline(record)}
-          <${Copy} words=${text("reservation")} value=${sid} />
+          <${Copy} label=${text("reservation")} value=${sid} />
         </div>
       </div>
       ${record ? contents(record, inspection) : missing(inspection, this.loader) || (isSlow && blankRows())}
@@ -160,11 +160,11 @@ const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Ma
 
 /** The icon, text and note of each kind of step. */
 const STEPS = {
-  reserved: { name: "in", words: () => text("reserved"), note: ({ callback }, { isExact }) => (!callback ? text("noCallback") : isExact ? "TaskRouter" : text("reservedAbout")) },
-  received: { name: "bell", words: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answeredAt(record) ? "" : answerWords(record)].filter(Boolean).join(". ") },
-  answered: { name: "out", words: () => text("answered"), note: (record) => answerWords(record) },
-  claimed: { name: "person", words: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
-  changed: { words: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
+  reserved: { name: "in", heading: () => text("reserved"), note: ({ callback }, { isExact }) => (!callback ? text("noCallback") : isExact ? "TaskRouter" : text("reservedAbout")) },
+  received: { name: "bell", heading: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answeredAt(record) ? "" : describeAnswer(record)].filter(Boolean).join(". ") },
+  answered: { name: "out", heading: () => text("answered"), note: (record) => describeAnswer(record) },
+  claimed: { name: "person", heading: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
+  changed: { heading: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
 };
 const VERBS = { __proto__: null, accepted: "accept", rejected: "reject", completed: "complete" };
 /** For each new status, the icon and the mark of the step that changes the status, and the phase that begins with the step. */
@@ -176,14 +176,14 @@ function steps(record) {
   let day = exactTime(Date.now(), DAY);
   return all.map((step, index) => {
     const { kind, at, to } = step;
-    const { name, words, note } = STEPS[kind];
+    const { name, heading, note } = STEPS[kind];
     const [changeIcon = "back", mark = null, phase = null] = CHANGES[to] ?? [];
     const previousDay = day;
     day = exactTime(at, DAY);
     return html`<li key=${index} data-mark=${kind === "changed" ? mark : null} data-phase=${kind === "changed" ? phase : index === lastWaiting ? "wait" : null}>
       <span class="node">${icon(name ?? changeIcon)}</span>
       ${index > 0 && all[index - 1].isExact !== false && html`<span class="took">+${exactDuration(Date.parse(at) - Date.parse(all[index - 1].at))}</span>`}
-      <h3>${words(step)}</h3>
+      <h3>${heading(step)}</h3>
       <time class="at" datetime=${at}>${day !== previousDay && `${day}, `}${exactTime(at)}</time>
       <p class="note">${note(record, step)}</p>
     </li>`;
@@ -206,8 +206,8 @@ const STEP_NOTES = { __proto__: null, "no callback received": "noCallback", "Tas
 
 const noteText = (note) => (STEP_NOTES[note] ? text(STEP_NOTES[note]) : note);
 
-/** Return the answer in words: the instruction or "decide later", and the rule that chose it, if any. */
-function answerWords(record) {
+/** Describe the answer: the instruction or "decide later", and the rule that chose it, if any. */
+function describeAnswer(record) {
   const rule = ruleOf(record);
   return `${record.instruction?.instruction ?? text("decideLater")}${rule ? `. ${text("rule", { rule })}` : ""}`;
 }
@@ -244,7 +244,7 @@ function answer(record, inspection) {
 export function signatureActions(target) {
   const actions = [["check", "verifyAgain", checked], canSendAgain() && ["resend", "sendAgain", resent]].filter(Boolean);
   return html`
-    <p class="acts">${actions.map(([name, words]) => html`<button type="button" aria-disabled=${target[name]?.isRunning ? "true" : null} onClick=${() => runCallbackAction(target, name)}>${text(words)}</button>`)}</p>
+    <p class="acts">${actions.map(([name, labelKey]) => html`<button type="button" aria-disabled=${target[name]?.isRunning ? "true" : null} onClick=${() => runCallbackAction(target, name)}>${text(labelKey)}</button>`)}</p>
     ${actions.map(([name, , show]) => html`<p role="status">${requestOutcome(target[name], show)}</p>`)}
   `;
 }
@@ -318,6 +318,6 @@ const identifiers = (record) =>
       html`<div key=${field}>
         <dt>${text(key)}</dt>
         <dd>${record[name]} <span class="mono muted">${attributeText(record[field]).shown}</span></dd>
-        <dd><${Copy} words=${text(key)} value=${record[field]} /></dd>
+        <dd><${Copy} label=${text(key)} value=${record[field]} /></dd>
       </div>`,
   );

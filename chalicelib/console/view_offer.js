@@ -234,7 +234,7 @@ export function attributeList(attributes) {
 }
 
 function activityAfterRejection(sid, { worker_name: worker }) {
-  const words = isSupervisor()
+  const label = isSupervisor()
     ? text("afterRejectionOther", { worker: worker ?? text("worker") })
     : text("afterRejection");
   const choose = ({ target }) => {
@@ -242,7 +242,7 @@ function activityAfterRejection(sid, { worker_name: worker }) {
     changed();
   };
   return html`<label>
-    ${words}
+    ${label}
     <select value=${rejection(sid).activity_sid ?? ""} onChange=${choose}>
       <option value="">${text("unchanged")}</option>
       ${state.activities.map(({ sid: activity, name }) => html`<option key=${activity} value=${activity}>${name}</option>`)}
@@ -271,7 +271,7 @@ function closedRow(row, isSelected) {
   </li>`;
 }
 
-export const endingPill = (kind, words = text(kind)) => pill(...ENDINGS[kind], words, "ending");
+export const endingPill = (kind, content = text(kind)) => pill(...ENDINGS[kind], content, "ending");
 
 function endedMeta({ reservation, phase, verb, sentAt, ending }) {
   const time = verb && phase !== "ended" && timeOfDay(sentAt);

@@ -62,8 +62,8 @@ function warning() {
   }
   if (problem) {
     const n = () => Math.max(0, Math.ceil((nextAt - performance.now()) / 1000));
-    const words = html`${problem()} <${Ticking} value=${() => text("nextTry", { n: n() })} />`;
-    return notice("amber", "last", text("statisticsFailed"), words, { name: text("tryNow"), run: load });
+    const message = html`${problem()} <${Ticking} value=${() => text("nextTry", { n: n() })} />`;
+    return notice("amber", "last", text("statisticsFailed"), message, { name: text("tryNow"), run: load });
   }
   return age(shown) > OUTDATED ? notice("amber", "last", text("outdated", { time: duration(age(shown)) }), text("outdatedText")) : null;
 }
@@ -102,7 +102,7 @@ function tiles(shown) {
   const isLowerBound = hours.length < shown.hours.length || hours.some((hour) => hour.at_least);
   const figure = (value) => (hours.length ? `${isLowerBound ? "≥ " : ""}${number(value)}` : "–");
   const share = (value) => (total ? number(value / total, { style: "percent", maximumFractionDigits: 1 }) : "");
-  const figureTile = (name, words, note) => tile(html`${swatch(name)}${text(words)}`, figure(sum(SERIES[name])), note(sum(SERIES[name])));
+  const figureTile = (name, key, note) => tile(html`${swatch(name)}${text(key)}`, figure(sum(SERIES[name])), note(sum(SERIES[name])));
   const timeoutNote = (value) => [share(value), peakOf("timeout", hours) && text("mostAt", { time: hourOf(peakOf("timeout", hours).hour) })].filter(Boolean).join(", ");
   return html`<dl class="tiles">
     ${figureTile("pending", "open", () => oldestNote(shown))}
@@ -114,8 +114,8 @@ function tiles(shown) {
   </dl>`;
 }
 
-const tile = (words, value, note) => html`<div class="tile">
-  <dt>${words}</dt>
+const tile = (label, value, note) => html`<div class="tile">
+  <dt>${label}</dt>
   <dd class="big">${value}</dd>
   ${note && html`<dd class="note">${note}</dd>`}
 </div>`;
@@ -200,7 +200,7 @@ function queuesPanel(oldest) {
     <header><h2 id="queues">${text("openByQueue")}</h2><a href="#offers">${text("offerCount", { n })}</a></header>
     ${entries.length ? shares(entries.map(([name, count]) => ({ key: name, name: name ?? text("unknown"), count, tone: "open" }))) : html`<p class="in muted">${text("noOffers")}</p>`}
     ${sorted.length > MAX_QUEUES && html`<p class="in muted small">${text("andMore", { n: number(sorted.length - MAX_QUEUES) })}</p>`}
-    ${oldest && html`<p class="in oldest"><span>${text("oldestTask")} <span class="mono">${shortSid(oldest.task_sid)}</span></span> <${Copy} key=${oldest.task_sid} words=${text("taskSid")} value=${oldest.task_sid} /></p>`}
+    ${oldest && html`<p class="in oldest"><span>${text("oldestTask")} <span class="mono">${shortSid(oldest.task_sid)}</span></span> <${Copy} key=${oldest.task_sid} label=${text("taskSid")} value=${oldest.task_sid} /></p>`}
   </section>`;
 }
 

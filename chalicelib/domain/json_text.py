@@ -78,7 +78,7 @@ def parse_json(text: str) -> Any:
     except JsonError:
         raise
     except json.JSONDecodeError as error:
-        raise JsonError("it is not well-formed JSON") from error
+        raise JsonError("it has a syntax error") from error
     except UnicodeEncodeError as error:
         raise JsonError("it contains half of a surrogate pair") from error
     except ValueError as error:  # 1e999, or an integer with thousands of digits
@@ -162,7 +162,7 @@ def _decode_object(decoder: json.JSONDecoder, text: str) -> dict[str, Any]:
     try:
         return _require_object(decoder.decode(text))
     except json.JSONDecodeError as error:
-        raise JsonError("it is not well-formed JSON") from error
+        raise JsonError("it has a syntax error") from error
 
 
 def _without_lone_surrogates(text: str) -> str:
@@ -252,7 +252,7 @@ class _Part:
         try:
             return decoder.decode("".join(self.pieces))
         except json.JSONDecodeError as error:
-            raise JsonError("it is not well-formed JSON") from error
+            raise JsonError("it has a syntax error") from error
 
 
 def _parse_in_parts(text: str) -> Any:

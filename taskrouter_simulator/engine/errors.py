@@ -22,7 +22,7 @@ class BadRequest(ApiError):
     """A parameter is missing or invalid, or the resource is in the wrong state."""
 
 
-class NotPending(BadRequest):
+class InvalidTransition(BadRequest):
     """A Reservation's status does not allow the change.
 
     Settings define the HTTP status and the error code.

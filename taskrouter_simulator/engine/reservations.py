@@ -12,7 +12,7 @@ from functools import partial
 from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import events, transfers, workers
 from taskrouter_simulator.engine.core import AssignmentCallback, Engine
-from taskrouter_simulator.engine.errors import NotPending
+from taskrouter_simulator.engine.errors import InvalidTransition
 from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.model import (
     HELD,
@@ -71,7 +71,7 @@ def change_status(
     """Change a Reservation's status; a final status frees the Worker's capacity.
 
     Raises:
-        NotPending: The transition is not allowed; nothing has changed.
+        InvalidTransition: The transition is not allowed; nothing has changed.
     """
     require_transition(engine, reservation, status)
     reservation.status = status
@@ -94,7 +94,7 @@ def require_transition(engine: Engine, reservation: Reservation, status: Status)
     """Check that a Reservation's status may change to the given status.
 
     Raises:
-        NotPending: The transition is not allowed.
+        InvalidTransition: The transition is not allowed.
     """
     if status in TRANSITIONS[reservation.status]:
         return
@@ -106,7 +106,7 @@ def require_transition(engine: Engine, reservation: Reservation, status: Status)
             f"Reservation {reservation.sid} is currently {reservation.status}."
         )
     settings = engine.settings
-    raise NotPending(message, settings.not_pending_code, settings.not_pending_status)
+    raise InvalidTransition(message, settings.not_pending_code, settings.not_pending_status)
 
 
 def not_pending_message(reservation: Reservation, action: str) -> str:

@@ -25,7 +25,7 @@ class Row:
     Attributes:
         case: Name of the case.
         point: Point at which the use case was interrupted.
-        crashed: The statuses in the record and at TaskRouter after the crash; for the creation
+        crashed: The statuses in the record and in TaskRouter after the crash; for the creation
             of a Task, the number of Tasks created.
         recovered: The same values after lease expiry and one sweep, or two sweeps if necessary.
         problem: Reason why the recovery failed; empty if it succeeded.
@@ -106,7 +106,7 @@ def _interrupt(
 
 def _state(scenario: Scenario, case: Case) -> str:
     if case.act is Scenario.create_task:
-        return f"{scenario.new_tasks()} at TaskRouter"
+        return f"{scenario.new_tasks()} in TaskRouter"
     recorded, actual = scenario.recorded(), scenario.actual()
     return f"both {actual}" if recorded == actual else f"{recorded}; TaskRouter {actual}"
 

@@ -45,7 +45,7 @@ def test_plan_never_duplicates_the_creation_of_a_task():
 
 
 @pytest.mark.parametrize(
-    "decision", [Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER]
+    "decision", [Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_IN_TASKROUTER]
 )
 def test_plan_never_duplicates_an_instruction(decision):
     """TaskRouter executes each duplicate of an instruction."""

@@ -185,7 +185,7 @@ def test_worker_instructions_are_parsed_into_sets_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not a valid JSON object: it is not well-formed JSON"),
+        ("{", "is not a valid JSON object: it has a syntax error"),
         ("[]", "is not a valid JSON object: it is an array"),
         ('{"deqeue": []}', 'must not contain the instruction "deqeue": write dequeue'),
         (

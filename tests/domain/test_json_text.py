@@ -71,8 +71,8 @@ def test_long_integer_is_read_exactly(digits: int) -> None:
         ("9" * 5_000, "it contains a number that is out of range"),
         (r'"\ud800"', "it contains half of a surrogate pair"),
         (r'{"\udc00": 1}', "it contains half of a surrogate pair"),
-        ("{}x", "it is not well-formed JSON"),
-        ("", "it is not well-formed JSON"),
+        ("{}x", "it has a syntax error"),
+        ("", "it has a syntax error"),
         ("[NaN]", "NaN is not JSON"),
         ("Infinity", "Infinity is not JSON"),
         ("[-Infinity]", "-Infinity is not JSON"),
@@ -80,7 +80,7 @@ def test_long_integer_is_read_exactly(digits: int) -> None:
         ("[" * 33 + "]" * 33, "it is nested deeper than 32 levels"),
         ('{"a":' * 33 + "1" + "}" * 33, "it is nested deeper than 32 levels"),
         ("[" * 40, "it is nested deeper than 32 levels"),
-        ("[" * 31 + "[],[", "it is not well-formed JSON"),
+        ("[" * 31 + "[],[", "it has a syntax error"),
     ],
     ids=range(15),
 )
@@ -120,7 +120,7 @@ def test_error_names_the_type_of_a_value_that_is_not_an_object(text: str, kind: 
         with pytest.raises(JsonError, match=f"^it is {kind}$"):
             parse(text)
     for parse in (read_json_object, read_facts):
-        with pytest.raises(JsonError, match="^it is not well-formed JSON$"):
+        with pytest.raises(JsonError, match="^it has a syntax error$"):
             parse(text + "}")
 
 

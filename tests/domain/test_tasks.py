@@ -150,7 +150,7 @@ def test_attributes_of_4096_characters_may_be_an_object_or_a_string() -> None:
         (5, "must be a JSON object, or a string that contains one."),
         ([], "must be a JSON object, or a string that contains one."),
         ("[]", "is not a valid JSON object: it is an array."),
-        ("{", "is not a valid JSON object: it is not well-formed JSON."),
+        ("{", "is not a valid JSON object: it has a syntax error."),
         ({"a": float("nan")}, "is not a valid JSON object: NaN is not JSON."),
     ],
     ids=range(8),

@@ -38,8 +38,8 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("", "is not valid JSON: it is not well-formed JSON"),
-        ("{", "is not valid JSON: it is not well-formed JSON"),
+        ("", "is not valid JSON: it has a syntax error"),
+        ("{", "is not valid JSON: it has a syntax error"),
         ("[NaN]", "is not valid JSON: NaN is not JSON"),
         ("{}", "must be a JSON list"),
         ("[]", "must be a JSON list"),

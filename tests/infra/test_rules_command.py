@@ -289,7 +289,7 @@ def test_documented_example_matches_the_output(tmp_path):
         (
             "-",
             "{",
-            "Standard input contains neither a form nor a valid JSON object: it is not well-formed",
+            "Standard input contains neither a form nor a valid JSON object: it has a syntax error",
         ),
         ("-", "\u00ff", "The body must be a form"),
     ],

@@ -17,10 +17,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding=
 
 def row(setting):
     default = str(setting.default).lower() if isinstance(setting.default, bool) else setting.default
-    choices = f" ({', '.join(setting.metadata['choices'])})" if setting.metadata["choices"] else ""
     default_cell = f"`{default}`" if default != "" else "none"
-    description = f"{setting.metadata['help']}{choices}"
-    return f"| `{environment_name(setting.name)}` | {default_cell} | {description} |"
+    return f"| `{environment_name(setting.name)}` | {default_cell} | {setting.metadata['help']} |"
 
 
 def test_table_of_settings_matches_code():

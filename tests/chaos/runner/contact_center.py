@@ -218,14 +218,14 @@ class ContactCenter:
             case Decision.ACCEPT_BY_PHONE:
                 await self._send_instruction(sid, task_sid, _CALL)
                 await self._decide(worker, sid, "accept")
-            case Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER:
+            case Decision.ACCEPT_BY_PHONE_AND_IN_TASKROUTER:
                 await asyncio.gather(
                     self._send_instruction(sid, task_sid, _CONFERENCE),
                     # This accept may arrive before, during or after the instruction.
                     self._accept_at_taskrouter(sid, task_sid, delay=plan.completion_delay / 4),
                 )
                 await self._send_instruction(sid, task_sid, _CONFERENCE)
-            case Decision.ACCEPT_AT_TASKROUTER:
+            case Decision.ACCEPT_IN_TASKROUTER:
                 await self._accept_at_taskrouter(sid, task_sid)
             case Decision.CANCEL:
                 await self._cancel_task(task_sid)
@@ -269,7 +269,7 @@ class ContactCenter:
         if plan.completion is Completion.WRAP_AND_COMPLETE:
             await taskrouter.request("POST", path, {"AssignmentStatus": "wrapping"})
             await asyncio.sleep(plan.completion_delay)
-        through_app = plan.completion is not Completion.COMPLETE_AT_TASKROUTER
+        through_app = plan.completion is not Completion.COMPLETE_IN_TASKROUTER
         if not (through_app and await self._decide(supervisor, sid, "complete", task_sid)):
             await taskrouter.request("POST", path, {"AssignmentStatus": "completed"})
 

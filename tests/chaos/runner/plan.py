@@ -16,10 +16,10 @@ class Decision(StrEnum):
     ACCEPT = "accept"
     ACCEPT_TWICE = "accept twice simultaneously"
     ACCEPT_AND_REJECT = "accept and reject simultaneously"
-    ACCEPT_AT_TASKROUTER = "accept at TaskRouter"
+    ACCEPT_IN_TASKROUTER = "accept directly in TaskRouter"
     ACCEPT_BY_PHONE = "accept with an instruction, then without"
-    ACCEPT_BY_PHONE_AND_AT_TASKROUTER = (
-        "accept with an accepting instruction and at TaskRouter simultaneously, then repeat "
+    ACCEPT_BY_PHONE_AND_IN_TASKROUTER = (
+        "accept with an accepting instruction and directly in TaskRouter simultaneously, then repeat "
         "the instruction"
     )
     REJECT = "reject"
@@ -31,7 +31,7 @@ class Completion(StrEnum):
     """The ways to complete an accepted Reservation."""
 
     COMPLETE = "complete"
-    COMPLETE_AT_TASKROUTER = "complete at TaskRouter"
+    COMPLETE_IN_TASKROUTER = "complete directly in TaskRouter"
     WRAP_AND_COMPLETE = "wrap up, then complete"
 
 
@@ -109,17 +109,17 @@ _DECISIONS = {
     Decision.ACCEPT: 32,
     Decision.ACCEPT_TWICE: 14,
     Decision.ACCEPT_AND_REJECT: 8,
-    Decision.ACCEPT_AT_TASKROUTER: 6,
+    Decision.ACCEPT_IN_TASKROUTER: 6,
     Decision.ACCEPT_BY_PHONE: 10,
-    Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER: 8,
+    Decision.ACCEPT_BY_PHONE_AND_IN_TASKROUTER: 8,
     Decision.REJECT: 14,
     Decision.IGNORE: 12,
     Decision.CANCEL: 4,
 }
-_INSTRUCTIONS = {Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER}
+_INSTRUCTIONS = {Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_IN_TASKROUTER}
 _COMPLETIONS = {
     Completion.COMPLETE: 60,
-    Completion.COMPLETE_AT_TASKROUTER: 25,
+    Completion.COMPLETE_IN_TASKROUTER: 25,
     Completion.WRAP_AND_COMPLETE: 15,
 }
 _PROCESS_FAULTS = {
