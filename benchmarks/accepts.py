@@ -60,7 +60,7 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
         _count_figure("writes", counts["UpdateItem"], WRITES),
         _count_figure("requests to TaskRouter", counts["TaskRouter"], TASKROUTER_REQUESTS),
         Figure(
-            name="accept: own CPU time, without calls (median)",
+            name="accept: CPU time without requests (median)",
             value=time_own_ms(rounds),
             other="limit",
             other_value=OWN_MS,

@@ -283,7 +283,7 @@ def render(requests: Sequence[Request], prices: Prices, assumed: Assumptions) ->
         for request in requests
     ]
     costs = [calculate(requests, size, prices, assumed) for size in MEMORY_SIZES]
-    head = ("a million Reservations", *(f"{size:,} MB" for size in MEMORY_SIZES))
+    head = ("cost per million Reservations", *(f"{size:,} MB" for size in MEMORY_SIZES))
     lines = [(name, *(f"${cost[name]:.2f}" for cost in costs)) for name in costs[0]]
     total = ("total", *(f"${sum(cost.values()):.2f}" for cost in costs))
     return f"{_table(rows)}\n\n{_table([head, *lines, total])}"

@@ -203,7 +203,7 @@ def render(
     """Return tables of the polls and of the costs per month, in Markdown."""
     rows: list[tuple[str, ...]] = [
         ("poll", "DynamoDB requests", "read units", "response", "log line", "CPU time", "memory",
-         f"billed at {_MEMORY_MB:,} MB", "a million polls")
+         f"billed at {_MEMORY_MB:,} MB", "cost per million polls")
     ]  # fmt: skip
     for request in requests:
         cost = costs.calculate([request], _MEMORY_MB, prices, assumed)
@@ -233,7 +233,7 @@ def _render_months(
     head = [f"{number:,} agents, every {seconds} s" for number, seconds in columns]
     rates = [f"{float(f'{number / seconds:.2g}'):g}" for number, seconds in columns]
     rows: list[tuple[str, ...]] = [
-        ("a month", *head),
+        ("per month", *head),
         ("polls per second", *rates),
         ("million polls", *(f"{number:.2f}" for number in million_polls)),
     ]

@@ -389,7 +389,8 @@ def test_costs_of_polls_are_proportional_to_the_number_of_agents() -> None:
     text = polls.render([poll], costs.Prices(), costs.Assumptions(), agents=(10, 100))
 
     assert (
-        "| a month | 10 agents, every 3 s | 100 agents, every 3 s | 10 agents, every 15 s |" in text
+        "| per month | 10 agents, every 3 s | 100 agents, every 3 s | 10 agents, every 15 s |"
+        in text
     )
     assert "| polls per second | 3.3 | 33 | 0.67 | 6.7 |" in text
     assert "| million polls | 2.11 | 21.12 | 0.42 | 4.22 |" in text

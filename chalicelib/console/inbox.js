@@ -150,8 +150,8 @@ function applyProgress(inbox, decided, requestedAt) {
 }
 
 /**
- * Return the earliest deadline of pending Reservations that the overview may omit because they expire last. Return
- * Infinity if none are omitted for this reason.
+ * Return the deadline of the last pending Reservation in the overview if the overview may omit pending Reservations with
+ * later deadlines; otherwise return Infinity.
  *
  * A truncated overview omits accepted and wrapping Reservations first, then the pending ones that
  * expire last. A Worker's overview instead omits Reservations that are older than the Worker's newest 200.
@@ -185,18 +185,18 @@ function applyPending(inbox, sid, reservation, requestedAt) {
 }
 
 /**
- * Change a row's phase to checking, because its request has just ended with an unknown outcome; return the milliseconds
- * until the first check.
+ * Change a row's phase to checking, because the outcome of its request is unknown; return the milliseconds until the
+ * first check.
  *
- * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. A
- * request whose response was lost has made its claim by the first check. If an overview that is requested at that time
- * or later shows no claim, nothing was decided. The row shows `wait`, the time in ms until a repeated request can
- * succeed. Because the offer may end before that time, the first check takes place after at most MAX_CHECK_DELAY ms.
+ * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. If the
+ * service received the request, it has made a claim before the first check. If an overview that is requested at that
+ * time or later shows no claim, nothing was decided. The row counts down `wait`, the time in ms until a repeated request
+ * can succeed. Because the offer may end before that time, the first check takes place after at most MAX_CHECK_DELAY ms.
  */
 export function startCheck(inbox, sid, wait, sent) {
   const now = performance.now();
   const pause = Math.min(wait, MAX_CHECK_DELAY);
-  changeRow(inbox, sid, { ...sent, phase: "checking", nextCheckAt: now + wait, undecidedFrom: now + pause });
+  changeRow(inbox, sid, { ...sent, phase: "checking", retryAt: now + wait, undecidedFrom: now + pause });
   return pause;
 }
 

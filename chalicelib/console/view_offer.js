@@ -283,7 +283,7 @@ function endedMeta({ reservation, phase, verb, sentAt, ending }) {
   return html`<ul class="meta">${parts.filter(Boolean).map((part) => html`<li>${part}</li>`)}</ul>`;
 }
 
-function checkingText({ phase, nextCheckAt, undecidedFrom }) {
+function checkingText({ phase, retryAt, undecidedFrom }) {
   if (phase === "vanished") {
     return text("checkingEnd");
   }
@@ -295,7 +295,7 @@ function checkingText({ phase, nextCheckAt, undecidedFrom }) {
   }
   const now = performance.now();
   // The first check does not wait for the next poll. If the first check fails, the next poll is the next check.
-  const next = Math.max(nextCheckAt ?? 0, undecidedFrom > now ? 0 : state.connection.nextAt);
+  const next = Math.max(retryAt ?? 0, undecidedFrom > now ? 0 : state.connection.nextAt);
   const n = Math.max(1, Math.ceil((next - now) / 1000));
   return text("checkingAt", { n });
 }

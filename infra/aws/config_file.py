@@ -23,10 +23,10 @@ from infra.aws.secret_strings import (
     SETTINGS,
     UNWANTED,
     contains_secret,
-    describe_storing,
-    looks_secret,
-    may_be_secret,
+    looks_like_secret,
+    may_contain_secret,
     names_secret,
+    storage_instructions,
 )
 
 FILE = ".chalice/config.json"
@@ -242,7 +242,7 @@ def check(project: Mapping[str, Any], stage_name: str) -> None:
 
 
 def _invalid_key(problem: str, stage: Mapping[str, Any], stage_name: str) -> OperatorError:
-    remedy = describe_storing(stage, stage_name) if problem.endswith(UNWANTED) else ""
+    remedy = storage_instructions(stage, stage_name) if problem.endswith(UNWANTED) else ""
     return invalid(stage_name, f"{problem}{remedy}")
 
 
@@ -295,7 +295,7 @@ def _find_problems(value: Mapping[str, Any], schema: _Schema, parent: str = "") 
             yield f"a name{f' under {parent[:-1]}' if parent else ''} {UNWANTED}"
         elif not isinstance(expected, _Type | None) and isinstance(entry, dict):
             yield from _find_problems(entry, expected, f"{name}.")
-        elif looks_secret(entry):
+        elif looks_like_secret(entry):
             yield f"{name} {UNWANTED}"
         elif isinstance(expected, _Type) and expected.accepts(entry):
             if expected is _VARIABLES:
@@ -329,7 +329,7 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
     for name, value in variables.items():
         if SECRET.search(name):
             yield f"a name under environment_variables{owner} {UNWANTED}"
-        elif names_secret(name) or (not may_be_secret(name) and SECRET.search(str(value))):
+        elif names_secret(name) or (not may_contain_secret(name) and SECRET.search(str(value))):
             yield f"{name} under environment_variables{owner} {UNWANTED}"
         elif not isinstance(value, str):
             yield f"{name}{owner} must be {describe_string(value, SETTINGS.get(name))}."
@@ -378,7 +378,7 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
     for tag, value in tags.items():
         if SECRET.search(tag):
             yield f"a name under {name} {UNWANTED}"
-        elif looks_secret(value):
+        elif looks_like_secret(value):
             yield f"{name}.{tag} {UNWANTED}"
         elif not isinstance(value, str):
             yield f"{name}.{tag} must be {describe_string(value)}."

@@ -46,10 +46,10 @@ _SETTINGS_WITH_SECRET = [
 PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
 
-def looks_secret(value: object) -> bool:
+def looks_like_secret(value: object) -> bool:
     """Return whether a value is or contains a string that looks like a secret."""
     if isinstance(value, list):
-        return any(map(looks_secret, value))
+        return any(map(looks_like_secret, value))
     return isinstance(value, str) and bool(SECRET.search(value) or PASSWORD_IN_URL.search(value))
 
 
@@ -64,7 +64,7 @@ def contains_secret(document: object) -> bool:
             remaining += value.values()
         elif isinstance(value, list):
             remaining += value
-        elif looks_secret(value):
+        elif looks_like_secret(value):
             return True
     return False
 
@@ -80,12 +80,12 @@ def names_secret(name: str) -> bool:
     return nearest_name(name, IN_PARAMETER, cutoff=0.75) == nearest
 
 
-def may_be_secret(name: str) -> bool:
-    """Return whether a variable, or the setting that it misspells, may have a secret value."""
+def may_contain_secret(name: str) -> bool:
+    """Return whether the setting with this or a similar name is allowed to contain a secret."""
     return nearest_name(name, SETTINGS) in _SETTINGS_WITH_SECRET
 
 
-def describe_storing(stage: Mapping[str, Any], stage_name: str) -> str:
+def storage_instructions(stage: Mapping[str, Any], stage_name: str) -> str:
     """Return instructions for storing secrets, as the end of a message about a declared stage.
 
     For the local stage, which sets SETTINGS_DEFAULTS and has no parameter with secrets, the
@@ -94,6 +94,6 @@ def describe_storing(stage: Mapping[str, Any], stage_name: str) -> str:
     variables = stage.get("environment_variables")
     is_local = isinstance(variables, dict) and "SETTINGS_DEFAULTS" in variables
     return (
-        " Export the secrets for local use in your shell. To store the secrets of a deployed "
+        " For local use, export the secrets in your shell. To store the secrets of a deployed "
         f"stage, run: python -m infra secrets put --stage {'STAGE' if is_local else stage_name}"
     )

@@ -83,7 +83,7 @@ def open_workspace(aws: Aws, stage: Stage) -> Workspace:
         OperatorError: The secrets do not exist or can't be read.
     """
     secrets = stored_secrets.require(aws, stage)
-    remedy = stored_secrets.describe_storing(stage)
+    remedy = stored_secrets.storage_instructions(stage)
     return stored_secrets.open_workspace(stage, secrets.api_key, remedy=remedy)
 
 

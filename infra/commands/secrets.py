@@ -168,7 +168,7 @@ def read(aws: Aws, stage: Stage) -> Secrets | None:
     try:
         return parse(value, stage.settings.secrets_parameter)
     except OperatorError as error:
-        raise OperatorError(f"{error} {describe_storing(stage)}") from error
+        raise OperatorError(f"{error} {storage_instructions(stage)}") from error
 
 
 def require(aws: Aws, stage: Stage) -> Secrets:
@@ -200,7 +200,7 @@ def check_stored_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -
     """
     remedy = (
         "Unless a stored auth token is the primary one, the stage refuses all callbacks. "
-        + describe_storing(stage)
+        + storage_instructions(stage)
     )
     try:
         verify_auth_tokens(stage, account_sid, secrets, remedy=remedy)
@@ -222,7 +222,7 @@ def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets, *, reme
     raise failure
 
 
-def describe_storing(stage: Stage) -> str:
+def storage_instructions(stage: Stage) -> str:
     """Return instructions for replacing a stage's secrets, as the end of a message."""
     if _is_in_secrets_manager(stage):
         return "Correct the secret in Secrets Manager."

@@ -150,7 +150,7 @@ def _report_unused(
     names = [name for name in known if environ.get(name, "").strip() not in ("", *known[name])]
     report_unused(
         names,
-        f"To change SIDs, edit .chalice/config.json. {stored_secrets.describe_storing(stage)}",
+        f"To change SIDs, edit .chalice/config.json. {stored_secrets.storage_instructions(stage)}",
     )
 
 
@@ -219,7 +219,7 @@ def _open_account(stage: Stage, values: Mapping[str, str], *, verify_auth_token:
         "Check the SID and the secret of the key, which must be a standard key of this account."
     )
     if not verify_auth_token:
-        remedy += f" {stored_secrets.describe_storing(stage)}"
+        remedy += f" {stored_secrets.storage_instructions(stage)}"
     return Account(url, sid, values[_KEY], values[_KEY_SECRET], remedy=remedy)
 
 

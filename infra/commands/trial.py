@@ -370,7 +370,7 @@ def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
     return (
         f"{problem} The signature was checked for {failures[-1].get('checked_url')}. If the "
         "Workflow has a different URL, correct PUBLIC_BASE_URL. If it has this URL, no stored auth "
-        f"token is the account's primary one. {stored_secrets.describe_storing(stage)}"
+        f"token is the account's primary one. {stored_secrets.storage_instructions(stage)}"
     )
 
 

@@ -85,7 +85,7 @@ class Subject:
                 "Correct the settings of the local stage, or start the simulator with the same "
                 "settings."
             )
-        return stored_secrets.describe_storing(self.stage)
+        return stored_secrets.storage_instructions(self.stage)
 
     def open_account(
         self,

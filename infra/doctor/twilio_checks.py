@@ -42,7 +42,7 @@ def _check_api_key_scope(subject: Subject) -> str:
         if subject.open_account(sid, secret).is_main_key():
             raise OperatorError(
                 f"{sid} is a main key, which can also manage the account's keys. Create a standard "
-                f"key in Twilio's Console. {stored_secrets.describe_storing(subject.stage)}"
+                f"key in Twilio's Console. {stored_secrets.storage_instructions(subject.stage)}"
             )
     return f"{first} can read Tasks and Events" + (
         f"; other valid keys: {len(others)}" if others else ""

@@ -248,7 +248,7 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
     missing = _missing_sids(stage.name)
     return Target(
         stage_name=stage.name,
-        account=_account(settings, key, stored_secrets.describe_storing(stage)),
+        account=_account(settings, key, stored_secrets.storage_instructions(stage)),
         workspace_sid="" if "TWILIO_WORKSPACE_SID" in missing else settings.twilio_workspace_sid,
         workflows=_workflows(settings, has_own=WORKFLOW_SID not in missing),
         base_url=url or "",

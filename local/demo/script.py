@@ -53,7 +53,7 @@ class Script:
         app_url: Base URL of the deferring API, which answers callbacks without an instruction.
         instructing_url: Base URL of the API that answers callbacks with the `dequeue` instruction
             for phone calls, and with the `accept` instruction for other Tasks.
-        identifiers: The response of GET /simulator.
+        identifiers: The response to GET /simulator.
     """
 
     presenter: Presenter
@@ -231,7 +231,9 @@ class Script:
             return next((r for r in reservations if r["task_sid"] == task_sid), None)
 
         reservation = self.presenter.wait(
-            "the callback's Reservation in GET /reservations", find, CALLBACK_SECONDS
+            "the callback's Reservation in the list of Reservations",
+            find,
+            CALLBACK_SECONDS,
         )
         path = f"/reservations/{reservation['reservation_sid']}"
         record = self.presenter.get(self.app, path, show="status reserved_at expires_at")

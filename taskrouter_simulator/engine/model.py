@@ -1,4 +1,4 @@
-"""The resources of a Workspace as plain data, without rules.
+"""The resources of a Workspace as plain data, without routing logic.
 
 Times are seconds since the epoch. `attributes` contains JSON text.
 """

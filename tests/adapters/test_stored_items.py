@@ -579,7 +579,7 @@ def test_unknown_reservation_can_be_neither_claimed_nor_updated(
 
 
 @pytest.mark.parametrize("instruction", [*RINGING, "accept", None])
-def test_instruction_can_be_claimed_only_if_the_answer_calls_no_phone(
+def test_claim_with_an_instruction_fails_if_the_answer_calls_a_phone(
     store: DynamoReservationStore, instruction: str | None
 ) -> None:
     reservation = make_reservation(answer={"instruction": instruction} if instruction else {})
@@ -628,7 +628,7 @@ def test_claim_that_needs_the_answer_fails_if_the_answer_is_missing_or_withheld(
 @pytest.mark.parametrize("acceptor", ["assignment_instruction", None])
 @pytest.mark.parametrize("accepts", [True, False])
 @pytest.mark.parametrize("instruction", [CALL, None])
-def test_release_keeps_only_the_time_owner_and_target_of_a_claim(
+def test_after_a_release_the_claims_owner_target_and_time_are_kept(
     store: DynamoReservationStore,
     *,
     acceptor: str | None,
@@ -721,7 +721,9 @@ def test_releasing_a_claim_with_an_instruction_is_a_single_write(
     assert len(tables) == 1
 
 
-def test_instruction_of_a_removed_claim_is_confirmed_once(store: DynamoReservationStore) -> None:
+def test_release_does_not_undo_the_confirmation_of_a_removed_claim(
+    store: DynamoReservationStore,
+) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = make_claim(accepts=True, instruction=CALL)
     store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)

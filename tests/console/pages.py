@@ -107,16 +107,16 @@ def hold_lists(api, status=None) -> threading.Event:
 
     If *status* is given, only responses to requests for lists of that status are held.
     """
-    is_released = threading.Event()
+    released = threading.Event()
     original = api._list
 
     def hold(parameters):
         if status in (None, parameters.get("status")):
-            is_released.wait()
+            released.wait()
         return original(parameters)
 
     api._list = hold
-    return is_released
+    return released
 
 
 def share_token(open_console, page: Page, identity: str = "") -> None:

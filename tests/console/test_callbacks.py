@@ -343,13 +343,13 @@ def search_in_parts(api, entry: dict, *, hold: int = 0) -> threading.Event:
 
     Request number *hold* waits until the returned event is set.
     """
-    is_released, running = threading.Event(), threading.Lock()
+    released, running = threading.Event(), threading.Lock()
 
     def log(parameters):
         number = int(parameters.get("cursor", 0)) + 1
         assert running.acquire(blocking=False), "two requests at the same time"
         if number == hold:
-            is_released.wait()
+            released.wait()
         running.release()
         is_last = number == 6
         body = {
@@ -361,7 +361,7 @@ def search_in_parts(api, entry: dict, *, hold: int = 0) -> threading.Event:
         return 200, body, {}
 
     api._log = log
-    return is_released
+    return released
 
 
 def search_for(page: Page, entry: dict) -> None:
@@ -390,7 +390,7 @@ def test_one_search_reads_the_whole_log(open_console, api):
 def test_search_shows_its_progress_and_can_be_stopped_and_continued(open_console, api):
     page = open_console(token("supervisor"), timezone_id="UTC")
     entry = delivery(api, 28 * 86_400)
-    is_released = search_in_parts(api, entry, hold=3)
+    released = search_in_parts(api, entry, hold=3)
     open_log(page)
     expect(page.get_by_text("Searched back to Oct 26, 01:12:26.")).to_be_visible()
     expect(page.get_by_text("Loading")).to_be_visible()
@@ -398,7 +398,7 @@ def test_search_shows_its_progress_and_can_be_stopped_and_continued(open_console
     page.get_by_role("button", name="Stop").press("Enter")
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     expect(page.get_by_role("button", name="Show older")).to_be_focused()
-    is_released.set()
+    released.set()
     expect(page.get_by_text("Searched back to Oct 25, 01:12:26. The search sto")).to_be_visible()
     assert len(searches(api)) == 3
     page.keyboard.press("Enter")
@@ -410,14 +410,14 @@ def test_search_shows_its_progress_and_can_be_stopped_and_continued(open_console
 def test_new_search_waits_for_the_request_of_the_search_that_it_replaces(open_console, api):
     page = open_console(token("supervisor"))
     entry = delivery(api, 28 * 86_400)
-    is_released = search_in_parts(api, entry, hold=2)
+    released = search_in_parts(api, entry, hold=2)
     open_log(page)
     wait_until(page, lambda: len(searches(api)) == 2)
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     search_for(page, entry)
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     assert len(searches(api)) == 2
-    is_released.set()
+    released.set()
     expect(deliveries(page)).to_have_count(1)
     sids = [search.get("reservation_sid") for search in searches(api)]
     assert sids == [None] * 2 + [[entry["reservation_sid"]]] * 6
@@ -441,12 +441,12 @@ def test_search_obeys_the_retry_after_header_but_waits_at_most_a_minute(open_con
 
 def test_search_ends_when_the_user_leaves_the_page(open_console, api):
     page = open_console(token("supervisor"))
-    is_released = search_in_parts(api, delivery(api, 28 * 86_400), hold=2)
+    released = search_in_parts(api, delivery(api, 28 * 86_400), hold=2)
     open_log(page)
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     with page.expect_response("**/callbacks?*"):
         page.get_by_role("link", name="Inbox").last.click()
-        is_released.set()
+        released.set()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     assert len(searches(api)) == 2
 

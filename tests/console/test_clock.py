@@ -1,4 +1,4 @@
-"""Browser tests of the server's clock, on which the countdowns depend, with a fake API."""
+"""Browser tests, with a fake API, of the estimate of the server's clock and of the countdowns."""
 
 import base64
 import re
@@ -27,7 +27,7 @@ def test_slow_response_does_not_change_a_precise_countdown(open_console, api):
     page = open_console(clock=True)
     digits = row(page, "Marta").locator(".digits")
     expect(digits).to_have_text(re.compile(r"1:\d\d"))
-    overview, is_held, released = api._overview, threading.Event(), threading.Event()
+    overview, held, released = api._overview, threading.Event(), threading.Event()
 
     def respond_late(headers):
         api._overview = overview
@@ -35,12 +35,12 @@ def test_slow_response_does_not_change_a_precise_countdown(open_console, api):
         api.poll = {"visible_ms": 60_000, "hidden_ms": 60_000}
         api.offer("Late")
         response = overview(headers)
-        is_held.set()
+        held.set()
         released.wait()
         return response
 
     api._overview = respond_late
-    wait_until(page, is_held.is_set)
+    wait_until(page, held.is_set)
     # The request takes 8 s, so the estimate of the server's clock may be wrong by up to 4 s.
     page.clock.run_for(8_000)
     api.clock_offset += 8

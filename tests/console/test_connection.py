@@ -124,12 +124,12 @@ def test_outcome_check_that_becomes_due_during_a_poll_is_made_after_the_poll(ope
     api.offer("Marta")
     page = open_console()
     wait_for_first_polls(page)
-    original, is_released = api.respond, threading.Event()
+    original, released = api.respond, threading.Event()
 
     def throttle_late(method, path, headers, parameters):
         if path == "/overview":
             api.respond = original
-            is_released.wait(15)
+            released.wait(15)
             return 503, {"message": "Service Unavailable"}, {"Retry-After": "60"}
         return original(method, path, headers, parameters)
 
@@ -139,7 +139,7 @@ def test_outcome_check_that_becomes_due_during_a_poll_is_made_after_the_poll(ope
     expect(rows(page)).to_have_attribute("data-end", "checking")
     # The first check is due after 3 s.
     page.wait_for_timeout(4_000)
-    is_released.set()
+    released.set()
     expect(rows(page)).to_contain_text("Nothing was decided")
 
 

@@ -207,14 +207,14 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     page = open_as_supervisor(open_console)
     expect(ended_rows(page)).to_have_count(50)
     original = api._list
-    is_released = hold_lists(api)
+    released = hold_lists(api)
     downloads = []
     page.on("download", lambda _download: downloads.append(1))
     page.get_by_role("button", name="Export CSV", exact=True).click()
     expect(page.get_by_text("0 loaded")).to_be_visible()
     page.get_by_role("button", name="Cancel the export", exact=True).press("Enter")
     expect(page.get_by_role("button", name="Export CSV", exact=True)).to_be_focused()
-    is_released.set()
+    released.set()
     api._list = original
     page.get_by_role("button", name="Refresh", exact=True).click()
     expect(ended_rows(page)).to_have_count(50)
@@ -241,12 +241,12 @@ def test_change_to_the_list_does_not_affect_a_running_export(open_console, api, 
     page = open_as_supervisor(open_console)
     expect(ended_rows(page)).to_have_count(50)
     api.received.clear()
-    is_released = hold_lists(api)
+    released = hold_lists(api)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV", exact=True).click()
         expect(page.get_by_text("0 loaded")).to_be_visible()
         change(page)
-        is_released.set()
+        released.set()
     rows = parse(download.value.path().read_text("utf-8-sig"))
     assert [row["reservation_sid"] for row in rows] == [
         each["reservation_sid"] for each in api.past
@@ -312,11 +312,11 @@ def test_double_click_exports_once(open_console, api):
     api.add_past_reservation()
     page = open_as_supervisor(open_console)
     expect(ended_rows(page)).to_have_count(1)
-    is_released = hold_lists(api)
+    released = hold_lists(api)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV", exact=True).dblclick()
         expect(page.get_by_text("0 loaded")).to_be_visible()
-        is_released.set()
+        released.set()
     assert download.value
     expect(page.get_by_text("1 exported")).to_be_visible()
 

@@ -167,12 +167,12 @@ def test_rows_stay_if_loading_more_rows_fails(open_console, api):
 
 def test_slow_first_load_shows_blank_rows(open_console, api):
     api.add_past_reservation("Marta")
-    is_released = hold_lists(api)
+    released = hold_lists(api)
     page = open_console()
     open_history(page)
     expect(page.locator(".blank")).to_have_count(3)
     expect(page.locator("section[aria-busy=true]")).to_have_count(1)
-    is_released.set()
+    released.set()
     expect(ended_rows(page)).to_have_count(1)
     expect(page.locator(".blank")).to_have_count(0)
 
@@ -183,12 +183,12 @@ def test_response_to_an_earlier_choice_is_ignored(open_console, api):
     page = open_console()
     open_history(page)
     expect(ended_rows(page)).to_have_count(2)
-    is_released = hold_lists(api, "timeout")
+    released = hold_lists(api, "timeout")
     with page.expect_response(lambda response: "status=timeout" in response.url) as late:
         choose(page, "Status", "timeout")
         choose(page, "Status", "rejected")
         expect(ended_rows(page)).to_contain_text("Rejected: charged twice")
-        is_released.set()
+        released.set()
     late.value.finished()
     expect(ended_rows(page)).to_contain_text("Rejected: charged twice")
 

@@ -705,10 +705,10 @@ def test_content_security_policy_blocks_markup_and_cross_origin_requests(
 
 
 def test_new_activity_is_shown_only_after_the_switch_is_confirmed(open_console, api):
-    is_released = threading.Event()
+    released = threading.Event()
 
     def switch(_path):
-        is_released.wait()
+        released.wait()
         activity = {"activity_sid": BREAK, "activity_name": "Break"}
         api.worker = {**api.worker, **activity}
         return 200, activity, {}
@@ -720,7 +720,7 @@ def test_new_activity_is_shown_only_after_the_switch_is_confirmed(open_console, 
     select.select_option("Break")
     expect(select).to_have_attribute("aria-busy", "true")
     expect(select).to_have_value(AVAILABLE)
-    is_released.set()
+    released.set()
     expect(select).to_have_value(BREAK)
     expect(page.get_by_text("You are Break, so TaskRouter offers you no Tasks.")).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)

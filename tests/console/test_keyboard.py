@@ -25,7 +25,7 @@ from tests.console.test_callbacks import delivery
 pytestmark = pytest.mark.slow
 
 
-def test_shortcuts_select_accept_and_reject_offers_and_complete_tasks(open_console, api):
+def test_offers_and_tasks_can_be_handled_with_shortcuts(open_console, api):
     first = api.offer("First", 60)
     second = api.offer("Second", 90)
     api.offer("Third", 120)
@@ -212,11 +212,11 @@ def test_button_keeps_the_focus_until_the_first_new_row_gets_it(open_console, ap
     page = open_console(token("supervisor"))
     name, targets = fill(page, api)
     expect(targets).to_have_count(50)
-    respond, is_released = api.respond, threading.Event()
+    respond, released = api.respond, threading.Event()
 
     def hold(*request):
         if "cursor=" in request[1]:
-            is_released.wait()
+            released.wait()
         return respond(*request)
 
     api.respond = hold
@@ -225,7 +225,7 @@ def test_button_keeps_the_focus_until_the_first_new_row_gets_it(open_console, ap
     expect(more).to_be_focused()
     expect(more).to_have_attribute("aria-disabled", "true")
     more.press("Enter")
-    is_released.set()
+    released.set()
     expect(targets).to_have_count(60)
     expect(targets.nth(50)).to_be_focused()
     assert sum("cursor=" in path for _, path, _ in api.received) == 1
@@ -253,10 +253,10 @@ def test_newly_loaded_rows_do_not_take_the_focus_from_another_element(open_conso
     page = open_console()
     fill_history(page, api)
     expect(ended_rows(page)).to_have_count(50)
-    is_released = hold_lists(api)
+    released = hold_lists(api)
     page.get_by_role("button", name="Show more", exact=True).press("Enter")
     page.get_by_label("Status").focus()
-    is_released.set()
+    released.set()
     expect(ended_rows(page)).to_have_count(60)
     expect(page.get_by_label("Status")).to_be_focused()
 

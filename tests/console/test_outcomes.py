@@ -600,19 +600,19 @@ def test_poll_after_a_decision_obeys_the_retry_after_header_of_the_previous_resp
     page = open_console()
     expect(rows(page)).to_have_count(1)
     api.answers["/accept"] = api.decide("accepted")
-    original, is_held, released, polled = api.respond, threading.Event(), threading.Event(), []
+    original, held, released, polled = api.respond, threading.Event(), threading.Event(), []
 
     def throttle(method, path, headers, parameters):
         if path == "/overview":
             polled.append(time.monotonic())
-            is_held.set()
+            held.set()
             released.wait()
             if len(polled) == 1:
                 return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
         return original(method, path, headers, parameters)
 
     api.respond = throttle
-    wait_until(page, is_held.is_set)
+    wait_until(page, held.is_set)
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page)).to_have_attribute("data-end", "accepted")
     answered_at = time.monotonic()
@@ -669,13 +669,13 @@ def test_overview_from_before_a_decision_does_not_open_the_offer_again(
     expect(rows(leader)).to_have_count(1)
     page = leader if is_leader else open_console(token(), context=leader.context)
     expect(rows(page)).to_have_count(1)
-    overview, is_held, released = api._overview, threading.Event(), threading.Event()
+    overview, held, released = api._overview, threading.Event(), threading.Event()
 
     def respond_late(headers):
         api._overview = overview
         api.offer("Late")
         response = overview(headers)
-        is_held.set()
+        held.set()
         released.wait()
         return response
 
@@ -685,7 +685,7 @@ def test_overview_from_before_a_decision_does_not_open_the_offer_again(
 
     api.answers["/accept"] = claim
     api._overview = respond_late
-    wait_until(page, is_held.is_set)
+    wait_until(page, held.is_set)
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(row(page, "Marta")).to_have_attribute("data-end", "checking")
     # The check is due, but the response in transit is older than the decision.

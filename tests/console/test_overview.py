@@ -364,25 +364,25 @@ def test_forbidden_user_sees_the_reason(open_console, api):
 
 def hold_statistics(api) -> threading.Event:
     """Hold the responses with statistics until the returned event is set."""
-    is_released = threading.Event()
+    released = threading.Event()
     original = api._read
 
     def hold(path, headers):
         if path == "/statistics":
-            is_released.wait()
+            released.wait()
         return original(path, headers)
 
     api._read = hold
-    return is_released
+    return released
 
 
 def test_slow_first_load_shows_blank_tiles(open_console, api):
-    is_released = hold_statistics(api)
+    released = hold_statistics(api)
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(page.locator(".tile.blank")).to_have_count(6)
     expect(page.locator("main[aria-busy=true]")).to_have_count(1)
-    is_released.set()
+    released.set()
     expect(tile(page, "Open offers")).to_be_visible()
     expect(page.locator("main[aria-busy]")).to_have_count(0)
 
@@ -472,14 +472,14 @@ def test_figures_are_not_loaded_while_the_page_is_hidden_or_shows_another_sectio
 
 def test_figures_are_updated_if_the_user_returns_during_a_request(open_console, api):
     api.statistics = make_statistics(api)
-    is_released = hold_statistics(api)
+    released = hold_statistics(api)
     page = show_overview(open_console, api, clock=True)
     wait_for_requests(page, api, 1)
     page.get_by_role("link", name="History").click()
     expect(page.locator("h1#history")).to_be_visible()
     page.get_by_role("link", name="Overview").click()
     expect(page.locator("h1#overview")).to_be_visible()
-    is_released.set()
+    released.set()
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     wait_for_new_figures(page, api)
 

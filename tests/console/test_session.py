@@ -687,13 +687,13 @@ def test_decision_refused_because_the_session_expired_can_be_repeated(
 ):
     first, second = token(name="first"), token(name="second")
     api.offer("Marta")
-    original, is_released = api.respond, threading.Event()
+    original, released = api.respond, threading.Event()
 
     def respond(method, path, headers, parameters):
         if method == "POST" and first in headers["Authorization"]:
             if is_poll_first:
                 api.refused.add(first)
-                is_released.wait()
+                released.wait()
             return 401, {"Code": "UnauthorizedError", "Message": "The token has expired."}, {}
         return original(method, path, headers, parameters)
 
@@ -704,7 +704,7 @@ def test_decision_refused_because_the_session_expired_can_be_repeated(
         page.get_by_label("Caller ID that the phone shows").fill("+1555")
     page.get_by_role("button", name=button).click()
     expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
-    is_released.set()
+    released.set()
     page.goto(f"{api.url}/console#token={second}")
     rows(page).wait_for()
     assert rows(page).get_attribute("data-end") is None

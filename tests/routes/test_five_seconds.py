@@ -1,8 +1,9 @@
 """A callback gets a response within 5 seconds even if DynamoDB or SSM is slow.
 
-TaskRouter waits 5 seconds for a response. These tests measure time limits, so they use real
-sockets, the clients of a deployed stage and the real clock. The other routes and the sweep have no
-such deadline, but their calls to DynamoDB have the same time limit as the calls for a callback.
+TaskRouter waits 5 seconds for a response. These tests check time limits, so they use real
+sockets, the same AWS clients as a deployed stage, and the real clock. The other routes and the
+sweep have no such deadline, but their requests to DynamoDB have the same time limit as those that
+the app sends while it handles a callback.
 """
 
 import json
@@ -32,7 +33,7 @@ from tests.scripted_aws import (
 from tests.support import sid
 
 LIMIT_SECONDS = 5.0
-"""TaskRouter's time limit. The default budget of 2.8 s leaves time for a busy machine."""
+"""TaskRouter's time limit. The default budget of 2.8 s leaves a margin for a busy machine."""
 FALLBACK = "/assignment_callback/fallback"
 
 Start = Callable[[Step], ScriptedServer]

@@ -82,7 +82,7 @@ def test_unfinished_part_is_repeated_by_the_next_run_even_if_its_progress_is_rec
 
 
 def record_saves(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that collects the saved progress of the ``canceled`` part, in ms since END."""
+    """Return a list that collects the progress of the ``canceled`` part, in ms relative to END."""
     saves: list[int] = []
     save = service.store.save_progress
 
@@ -102,7 +102,10 @@ def record_saves(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]
         ([-250, -200, -150], [-200, 0]),
         ([-250, -200, -150, -100], [-200, 0]),
         ([-250, -200, -150, -100, -50], [-200, -100, 0]),
-        ([-350, -340, -150], [-300, 0]),  # Events from the last run's final minute
+        (
+            [-350, -340, -150],
+            [-300, 0],
+        ),  # the minute that overlaps with the previous window
         ([None, None, -150], [-300, 0]),
         ([-150, None], [0]),
     ],

@@ -159,9 +159,9 @@ def test_event_creates_a_complete_record(
         history=(HistoryEntry(reserved_at, status, "reconcile"),),
         **details,
     )
-    pending_at = reserved_at + 100_000
-    delays = {"pending": pending_at, "accepted": NOW + 900_000, "wrapping": NOW + 900_000}
-    assert due_at(service, remote) == delays.get(status)
+    pending_due_at = reserved_at + 100_000
+    due_times = {"pending": pending_due_at, "accepted": NOW + 900_000, "wrapping": NOW + 900_000}
+    assert due_at(service, remote) == due_times.get(status)
 
 
 @pytest.mark.parametrize(("at", "changed_at"), [(None, NOW), (NOW - 600_000, NOW - 600_000)])
@@ -292,8 +292,8 @@ def test_reservation_fetched_from_taskrouter_creates_a_complete_record(
         expires_at=NOW + 115_000,
         history=(HistoryEntry(NOW, status, "reconcile", "no callback received"),),
     )
-    delays = {"pending": NOW + 125_000, "accepted": NOW + 900_000}
-    assert due_at(service, remote) == delays.get(status)
+    due_times = {"pending": NOW + 125_000, "accepted": NOW + 900_000}
+    assert due_at(service, remote) == due_times.get(status)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_reservation_fetched_from_taskrouter_creates_a_complete_record(
         (Status.PENDING, Status.ACCEPTED, replace(CALL, accept=True), True),
     ],
 )
-def test_claim_of_a_request_is_complete_and_lasts_30_seconds(
+def test_claim_made_by_a_request_is_complete_and_lasts_30_seconds(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     status: Status,
@@ -404,7 +404,7 @@ OWN_PHONE = Dequeue(to="client:alice", timeout=5)
 OWN_CALL = Redirect(call_sid="CA" + "1" * 32, url="https://a.example")
 
 
-def test_record_is_not_read_unless_a_worker_sets_a_phone_or_call(service: Service) -> None:
+def test_record_is_read_only_if_a_worker_specifies_a_phone_or_a_call(service: Service) -> None:
     remote = service.taskrouter.add()
     worker = Principal(Role.WORKER, worker_sid=remote.worker_sid)
     authorize(Dequeue(timeout=5), remote, NoStore(), worker)
@@ -425,7 +425,7 @@ def test_record_is_not_read_unless_a_worker_sets_a_phone_or_call(service: Servic
     ],
     ids=["own", "other", "empty", "unknown"],
 )
-def test_worker_may_set_only_the_phone_and_call_that_the_record_contains(
+def test_worker_may_specify_only_the_phone_and_the_call_in_the_record(
     service: Service,
     instruction: Instruction,
     attributes: dict[str, str] | None,

@@ -19,8 +19,8 @@ class Decision(StrEnum):
     ACCEPT_IN_TASKROUTER = "accept directly in TaskRouter"
     ACCEPT_BY_PHONE = "accept with an instruction, then without"
     ACCEPT_BY_PHONE_AND_IN_TASKROUTER = (
-        "accept with an accepting instruction and directly in TaskRouter simultaneously, then repeat "
-        "the instruction"
+        "accept with an accepting instruction and directly in TaskRouter simultaneously, then "
+        "repeat the instruction"
     )
     REJECT = "reject"
     IGNORE = "let it time out"

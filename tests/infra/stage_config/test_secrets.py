@@ -10,11 +10,10 @@ from infra import OperatorError
 from infra.aws import config_file, secret_strings, stage_config
 from tests.infra.stage_config.committed import COMMITTED, HEX, error_message
 
-LOOKS_SECRET = (
-    "is or looks like a secret. Remove it, because secrets do not belong in this file. Export the "
-    "secrets "
-    "for local use in your shell. To store the secrets of a deployed stage, run: python -m infra "
-    "secrets put --stage dev"
+LOOKS_LIKE_SECRET = (
+    "is or looks like a secret. Remove it, because secrets do not belong in this file. For local "
+    "use, export the secrets in your shell. To store the secrets of a deployed stage, run: "
+    "python -m infra secrets put --stage dev"
 )
 # Assembled here, so that secret scanners do not report this file.
 API_KEY_SECRET = "aB3" + "dEf4GhIj5" * 3 + "zZ"
@@ -139,7 +138,7 @@ def test_variable_named_like_a_secret_is_refused_with_any_value(set_variables, n
 
     assert error_message() == (
         f"{set_variables.prefix}{name} under environment_variables{set_variables.owner} "
-        f"{LOOKS_SECRET}"
+        f"{LOOKS_LIKE_SECRET}"
     )
 
 
@@ -149,7 +148,7 @@ def test_key_named_like_a_secret_is_refused(config, name):
     declared["stages"]["dev"][name] = "x"
     config.write_text(json.dumps(declared))
 
-    assert error_message() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+    assert error_message() == f"Stage dev in .chalice/config.json: {name} {LOOKS_LIKE_SECRET}"
 
 
 def test_secret_used_as_a_key_is_not_printed(config):
@@ -167,7 +166,7 @@ def test_secret_used_as_a_key_is_not_printed(config):
         config.write_text(json.dumps(declared))
         del level[HEX]
 
-        assert error_message() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+        assert error_message() == f"Stage dev in .chalice/config.json: {name} {LOOKS_LIKE_SECRET}"
 
 
 @pytest.mark.parametrize("owner", ["local", "prod"])
