@@ -152,7 +152,7 @@ class InstructionAlreadySent(AppError):
 
 
 class AnswerUnknown(AppError):
-    """The answer to the callback is not recorded. An instruction may have called a phone."""
+    """The answer to the callback is not recorded, so the answer may have called a phone."""
 
     status = 409
     code = "AnswerUnknown"

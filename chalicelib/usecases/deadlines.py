@@ -114,5 +114,5 @@ def require_time(*, now: int, started: int) -> None:
     """
     if now - started >= LATEST_REQUEST_MS:
         raise TaskRouterNotSent(
-            "TaskRouter or DynamoDB responds too slowly. The request was not sent. Retry."
+            "TaskRouter or DynamoDB is responding too slowly. The request was not sent. Retry."
         )

@@ -82,8 +82,8 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
         raise OutcomeUnknown.until(known_at, now=now, message=message)
     live = record.live_claim(now)
     raise AnswerUnknown(
-        "The answer to the Reservation's callback is not recorded. An instruction may have called "
-        f"a phone. Accept without an instruction{_delay(live.until - now if live else 0)}.",
+        "The answer to the Reservation's callback is not recorded, so the answer may have called a "
+        f"phone. Accept without an instruction{_delay(live.until - now if live else 0)}.",
         reservation_status=record.status,
     )
 

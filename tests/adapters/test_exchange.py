@@ -65,7 +65,7 @@ def test_simultaneous_exchanges_run_in_separate_threads() -> None:
 
 
 @pytest.mark.parametrize("state", ["no connection", "unconnected", "closed"])
-def test_exchange_without_an_open_socket_ends_in_time(state: str) -> None:
+def test_exchange_without_an_open_socket_still_times_out(state: str) -> None:
     ended, began = threading.Event(), threading.Event()
     failures: list[type[BaseException]] = []
     exchange: Exchange[object]
@@ -146,7 +146,7 @@ def test_earlier_request_is_still_reported_as_sent_if_a_later_request_fails() ->
     assert exchange.was_sent is True
 
 
-def test_request_that_fails_while_it_is_sent_is_not_reported_as_sent() -> None:
+def test_request_that_fails_while_being_sent_is_not_reported_as_sent() -> None:
     exchange: Exchange[None] = Exchange(lambda: TrackedConnection().request(), 5)
     with pytest.raises(BrokenPipeError, match="closed by the server"):
         exchange.run()

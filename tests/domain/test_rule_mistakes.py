@@ -107,7 +107,7 @@ def test_fact_is_not_available_inside_brackets_or_after_a_pipe(when: str, name: 
         "@.task.vip",
     ],
 )
-def test_name_after_a_dot_or_inside_brackets_may_be_any_field(when: str) -> None:
+def test_field_after_a_dot_or_inside_brackets_need_not_be_a_known_name(when: str) -> None:
     Expression.compile(when, is_condition=True)
 
 

@@ -193,7 +193,7 @@ PARAMETER_ROWS = [row for row in TABLE if row.instruction != "reject"]
 
 
 def accept_as_worker(api: Api, body: dict[str, Any], **callback: str) -> Any:
-    """Post a callback, and accept its Reservation with an instruction as the reserved Worker."""
+    """Post a callback; then accept its Reservation, as the reserved Worker, with an instruction."""
     remote = api.taskrouter.add()
     sids = {
         "ReservationSid": remote.reservation_sid,
@@ -464,7 +464,7 @@ def test_instruction_is_refused_if_the_fallback_could_not_record_its_answer(
         409,
         {
             "Code": "AnswerUnknown",
-            "Message": "The answer to the Reservation's callback is not recorded. An instruction "
+            "Message": "The answer to the Reservation's callback is not recorded, so the answer "
             "may have called a phone. Accept without an instruction.",
             "reservation_status": "pending",
         },

@@ -58,7 +58,7 @@ def test_restore_updates_the_names_and_sids_in_the_client(simulators):
     assert second.workflow_sid == ""
 
 
-def test_numbers_of_log_entries_continue_after_a_restore(simulators):
+def test_numbering_of_log_entries_continues_after_a_restore(simulators):
     first, second = simulators
     offer_task(first)
     first.advance()

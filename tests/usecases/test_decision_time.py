@@ -187,7 +187,7 @@ def test_request_is_not_sent_if_the_reservation_was_found_too_late(
     service.taskrouter.when_called = take_time
     with pytest.raises(
         TaskRouterNotSent,
-        match=r"^TaskRouter or DynamoDB responds too slowly. The request was not sent. Retry",
+        match=r"^TaskRouter or DynamoDB is responding too slowly. The request was not sent. Retry",
     ):
         accept_by_task(service, remote, instruction, calls=repeat(500))
     record = service.record(remote)

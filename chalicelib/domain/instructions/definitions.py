@@ -31,7 +31,7 @@ from chalicelib.domain.instructions.parameter_types import (
 from chalicelib.domain.messages import display_name, suggestion
 
 _MAX_UNKNOWN_NAMES = 10
-"""Maximum number of reported unknown parameters, because a request may contain thousands."""
+"""Maximum number of unknown parameters to report. A request may contain thousands."""
 
 
 class ParameterError(NamedTuple):
@@ -40,7 +40,7 @@ class ParameterError(NamedTuple):
     Attributes:
         parameter: JSON name of the parameter, or ``instruction``; in a rule, also ``when`` or
             ``parameters``.
-        message: one sentence. It may contain an unknown name, but never a parameter's value.
+        message: full sentences. They may contain an unknown name, but never a parameter's value.
     """
 
     parameter: str
@@ -48,7 +48,7 @@ class ParameterError(NamedTuple):
 
 
 class InvalidInstruction(ValueError):
-    """TaskRouter would refuse the instruction. Each error is one sentence."""
+    """TaskRouter would refuse the instruction."""
 
     def __init__(self, errors: Iterable[ParameterError]) -> None:
         self.errors = tuple(errors)
@@ -204,7 +204,7 @@ class Instruction:
 
     @classmethod
     def hints(cls) -> dict[str, str]:
-        """Return this instruction's JSON names, by the REST names that any instruction uses."""
+        """Map the REST names of all instructions' parameters to this instruction's JSON names."""
         types = INSTRUCTION_TYPES.values()
         pairs = ((p.rest_name, name) for type_ in types for name, p in type_.parameters().items())
         return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}
