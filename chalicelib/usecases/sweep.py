@@ -59,7 +59,8 @@ class SweepPolicy:
     """The actions of a sweep other than recording statuses.
 
     Attributes:
-        reject_activity_sid: WA… of the Activity for Workers whose Reservation is rejected.
+        reject_activity_sid: WA… SID of the Activity that a Worker gets when a Reservation is
+            rejected; None if the sweep rejects no Reservations.
         monitor_only: whether the sweep only counts the Reservations it would reject or complete.
     """
 

@@ -252,7 +252,7 @@ def _limit_executions(number: float) -> Throttle:
     """
     executions = max(1, int(number))
     burst = executions // 2 + 1
-    # The highest rate, in hundredths, that admits fewer than `executions + 1` requests in total.
+    # The highest rate, to two decimal places, that admits fewer than `executions + 1` requests.
     rate = (math.ceil(100 * (executions + 1 - burst) / WAITING_SECONDS) - 1) / 100
     maximum = MAX_DEFAULT_THROTTLE
     return Throttle(rate=min(maximum.rate, rate), burst=min(maximum.burst, burst))

@@ -87,7 +87,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
 def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     """Return the state of each part of a stage, or an error message if a state can't be read.
 
-    The value of "ok" is whether all parts are in order.
+    "ok" is true if no part has a problem.
     """
     outputs = stacks.outputs(aws, stage)
     topic = outputs.get("AlarmTopic")

@@ -327,7 +327,7 @@ class ListOf:
                 folded = name.casefold() if self.ignores_case else name
                 owner, owner_key = owners.setdefault(folded, (index, key))
                 title = "name" if owner_key == self.key else "previous name"
-                problem = f"another item of {name_of(path)} has the {title} {name[:100]!r}"
+                problem = f"another item in {name_of(path)} has the {title} {name[:100]!r}"
                 if owner == index:
                     if owner_key == key or name != item[self.key]:
                         continue

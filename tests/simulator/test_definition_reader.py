@@ -272,7 +272,7 @@ def test_duplicate_name_in_a_list_is_rejected(section):
         return messages({"friendly_name": "X", section: list(items)})
 
     def problem(index, key, name, title="name"):
-        return f"{section}[{index}]: {key}: another item of {section} has the {title} {name!r}"
+        return f"{section}[{index}]: {key}: another item in {section} has the {title} {name!r}"
 
     a, b = {"friendly_name": "A"}, {"friendly_name": "B"}
     assert messages_for(a, b, a) == [problem(2, "friendly_name", "A")]
@@ -291,7 +291,7 @@ def test_only_worker_names_are_case_insensitive():
     names = [{"friendly_name": "Straße"}, {"friendly_name": "STRASSE"}]
     read(activities=names, task_queues=names, workflows=names)
     (message,) = messages({"friendly_name": "X", "workers": names})
-    assert message == "workers[1]: friendly_name: another item of workers has the name 'STRASSE'"
+    assert message == "workers[1]: friendly_name: another item in workers has the name 'STRASSE'"
 
 
 def test_renaming_may_change_the_case_of_a_worker_name():
@@ -299,12 +299,12 @@ def test_renaming_may_change_the_case_of_a_worker_name():
     assert definition.workers[0].was == "bob"
     taken = [{"friendly_name": "Bob"}, {"friendly_name": "Al", "was": "bob"}]
     (message,) = messages({"friendly_name": "X", "workers": taken})
-    assert message.startswith("workers[1]: was: another item of workers has the name 'bob'; apply")
+    assert message.startswith("workers[1]: was: another item in workers has the name 'bob'; apply")
 
 
 def test_duplicate_unique_name_of_a_task_channel_is_rejected():
     (message,) = messages({"friendly_name": "X", "task_channels": [{"unique_name": "a"}] * 2})
-    problem = "another item of task_channels has the name 'a'"
+    problem = "another item in task_channels has the name 'a'"
     assert message == f"task_channels[1]: unique_name: {problem}"
 
 

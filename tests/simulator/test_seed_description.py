@@ -249,7 +249,7 @@ UNKNOWN_ACTIVITY = ": there is no Activity 'Hero'; did you mean 'Here'?"
         (changed("workers", capacity=None), "workers[0]: capacity must be a mapping, not null"),
         (
             changed("activities", friendly_name="Here"),
-            "activities[1]: friendly_name: another item of activities has the name 'Here'",
+            "activities[1]: friendly_name: another item in activities has the name 'Here'",
         ),
         (
             changed(None, events_filter="task.create"),

@@ -17,7 +17,7 @@ from tests.simulator.browser_sdk import BrowserSdk
 from tests.simulator.conftest import SPANISH
 
 START = 1_767_225_600.0
-"""The time of a frozen clock with a seed: 2026-01-01T00:00:00Z."""
+"""Start time of a frozen clock if the simulator has a seed: 2026-01-01T00:00:00Z."""
 REPLACED = "a reset or a restored snapshot replaced the state while the request was waiting"
 TIMEOUT_SECONDS = 5
 

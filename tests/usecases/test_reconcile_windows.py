@@ -169,7 +169,7 @@ def test_only_the_failed_part_is_repeated_after_50_seconds(
     assert [request[0] for request in taskrouter.requests] == [expected]
 
 
-def test_run_stops_after_the_first_window_if_all_event_lists_fail(
+def test_only_the_first_window_of_events_is_read_if_all_event_lists_fail(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], -1_200_000))
