@@ -66,7 +66,8 @@ from benchmarks import (
     default=10_000,
     type=click.IntRange(min=1),
     show_default=True,
-    help="Maximum number of Tasks of each kind, and of Workers that match no Task.",
+    help="Maximum number of Tasks of each kind (waiting, closed, assigned), and of Workers that "
+    "match no Task.",
 )
 def main(
     *,

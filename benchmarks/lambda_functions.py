@@ -20,7 +20,7 @@ from benchmarks.stubs import Duration
 
 WARM_GOAL = 0.9
 COLD_GOAL = 0.8
-"""Maximum times of warm callbacks and cold starts of this app, relative to the bare handler."""
+"""Maximum times of this app's warm callbacks and cold starts, relative to the bare handler's."""
 
 WARM_UP = 20
 """Number of initial invocations that are not measured."""

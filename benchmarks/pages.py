@@ -20,7 +20,7 @@ from benchmarks.tables import NEWEST_SID, BenchmarkTables, FixedClock
 from chalicelib import observability, runtime
 
 SIZES = (1_000, 100_000)
-"""Numbers of records in the tables to compare. Both tables have the same newest 1,000 records."""
+"""Table sizes to compare, in records. The newest 1,000 records are the same in both cases."""
 
 PAGES = {
     "Supervisor's inbox": inputs.OVERVIEW_PATH,
@@ -88,7 +88,7 @@ def _describe(usage: Usage) -> str:
 
 @click.command()
 def main() -> None:
-    """Measure the requests that the console's pages send, with tables of two sizes."""
+    """Measure the requests that the console's pages send, with a small and a large table."""
     click.echo(render(measure_sizes()))
 
 

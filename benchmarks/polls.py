@@ -32,7 +32,7 @@ from local.dynamodb import TableNames
 
 AGENTS = (10, 100, 1_000)
 INTERVALS = (3, 15)
-"""Seconds between two polls of a visible page, and between two polls of a hidden page."""
+"""Seconds between two polls by a visible page, and between two polls by a hidden page."""
 
 HOURS = 176
 """Hours per month that a console is open: 22 days of 8 hours."""
@@ -226,7 +226,7 @@ def render(
 def _render_months(
     poll: costs.Request, prices: costs.Prices, assumed: costs.Assumptions, agents: Sequence[int]
 ) -> str:
-    """Return a table of the monthly costs of agents whose overview does not change."""
+    """Return a table of the monthly costs of polls by agents whose overview does not change."""
     costs_per_million = costs.calculate([poll], _MEMORY_MB, prices, assumed)
     columns = [(number, seconds) for seconds in INTERVALS for number in agents]
     million_polls = [number * HOURS * 3_600 / seconds / _MILLION for number, seconds in columns]

@@ -79,7 +79,7 @@ def to_row(figure: Figure) -> str:
 
 
 Section = Callable[[], Sequence[Figure | str]]
-"""A function that measures something, and returns table rows or text to print after the table."""
+"""A function that measures something, and returns figures or text to print after the table."""
 
 
 def print_sections(sections: Sequence[Section]) -> None:

@@ -31,8 +31,9 @@ _MAX_GROUPS_PER_SECOND = 3
 _NO_STATUSES = frozenset[Status]()
 
 _STEPS = ((5**0.5 - 1) / 2, 2**0.5 - 1)
-"""Irrational steps between consecutive quantiles of two durations. The quantiles are spread evenly,
-so that a few groups represent many Reservations better than random durations would."""
+"""Irrational steps between consecutive quantiles of `Group.answer_ms` and `Group.handle_ms`. The
+quantiles are spread evenly, so that a few groups represent many Reservations better than random
+durations would."""
 
 DEFAULT_DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
 """The deadlines for the default settings."""
@@ -185,11 +186,11 @@ class World:
         self._numbers = count()
 
     def arrivals(self) -> Process:
-        """Create groups of Reservations at random times."""
+        """Create groups of Reservations: at random times, or regularly if the rate is high."""
         size = max(1, round(self.scenario.rate / _MAX_GROUPS_PER_SECOND))
         groups_per_ms = self.scenario.rate / size / 1000
         while True:
-            # At high rates, the intervals hardly vary.
+            # At high rates, random intervals would hardly vary.
             yield self._random.expovariate(groups_per_ms) if size == 1 else 1 / groups_per_ms
             if self.timeline.now_ms() >= self.scenario.seconds * 1000:
                 return
@@ -266,7 +267,8 @@ class World:
 
     def _split(self, group: Group, size: int) -> Group:
         """Move pending Reservations of a group, with their records, to a new group."""
-        (record,) = group.records  # no sweep checks a Reservation before its timeout
+        # There is only one record, because no sweep checks a Reservation before its timeout.
+        (record,) = group.records
         new_group = replace(group, size=size, records=[])
         group.size -= size
         part = self._split_record(record, size, new_group)

@@ -187,7 +187,7 @@ class _Services:
 
 
 def _due_entry(number: int) -> dict[str, Any]:
-    """Return an entry of the ``due`` index, in DynamoDB's format."""
+    """Return an entry in the ``due`` index, in DynamoDB's format."""
     texts = {
         "reservation_sid": f"WR{number:032x}",
         "task_sid": f"WT{number:032x}",

@@ -180,7 +180,9 @@ class BenchmarkTables:
 
         with stubs.serve(respond) as url:
             service = self.make_runtime(url)
-            _sweep(service)  # The first sweep counts the Reservations of the last 24 hours.
+            # The first sweep, which also counts the Reservations of the last 24 hours, is not
+            # measured.
+            _sweep(service)
             self._add(_make_due_record(number) for number in islice(self._numbers, due))
             self._metered.reset()
             requests.clear()
@@ -194,8 +196,8 @@ class BenchmarkTables:
         body = json.dumps(inputs.WORKSPACE_STATISTICS).encode()
         with stubs.serve(lambda _target, _body: (HTTPStatus.OK, body)) as url:
             service = replace(self.make_runtime(url), clock=FixedClock())
-            # The first sweep counts the Reservations of the last 24 hours. The item with the
-            # statistics grows until it contains the maximum number of sweeps.
+            # These sweeps are not measured: the first one counts the Reservations of the last
+            # 24 hours, and the item with the statistics grows until it contains MAX_SWEEPS sweeps.
             for _ in range(MAX_SWEEPS):
                 _sweep(service)
             self._metered.reset()
@@ -266,7 +268,7 @@ def _make_record(number: int) -> dict[str, Any]:
     reserved_at = _NOW - number * (_HOUR_MS // _RECORDS_PER_HOUR)
     keys: dict[str, Any] = {
         "reservation_sid": f"WR{number:032x}",
-        # The Workers receive records in turn, so each has both open and completed records.
+        # Records are assigned to the Workers in turn, so each has open and completed records.
         "worker_sid": f"WK{number % _WORKERS:032x}",
         "reserved_at": reserved_at,
         "hour": utc_hour(reserved_at),

@@ -118,10 +118,11 @@ class Provider:
     def _choice_prompt(self, metadata: Mapping[str, Any]) -> str:
         """Return the prompt that makes the provider let the user choose a different account.
 
-        Many providers reject a request with an unsupported prompt. All providers must support
-        ``login`` (https://openid.net/specs/openid-connect-core-1_0.html#ServerMTI), but not
-        ``select_account``, which saves the user from entering the password again. Metadata may list
-        the supported prompts (https://openid.net/specs/openid-connect-prompt-create-1_0.html).
+        ``select_account`` saves the user from entering the password again, but support for this
+        prompt is optional, and many providers reject a request with an unsupported prompt. All
+        providers must support ``login``
+        (https://openid.net/specs/openid-connect-core-1_0.html#ServerMTI). Metadata may list the
+        supported prompts (https://openid.net/specs/openid-connect-prompt-create-1_0.html).
         Google's metadata does not list them. Google's documentation lists ``select_account``, but
         not ``login`` (https://developers.google.com/identity/openid-connect/openid-connect).
         """
@@ -289,8 +290,8 @@ class Provider:
     def _decode(self, session: Session, url: str, token: Any) -> dict[str, Any]:
         """Return the claims of a signed ID token; fetch the keys again if no key fits.
 
-        A provider may replace a key without changing the key ID, because the ID is optional if
-        there is only one key.
+        The keys are also fetched again if the signature is invalid. A provider may omit the key ID
+        if there is only one key, so a key may be replaced without a change of ID.
         """
         header = jwt.get_unverified_header(token)
         for max_age_ms in (_MAX_AGE_MS, _MIN_AGE_MS):

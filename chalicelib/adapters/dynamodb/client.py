@@ -243,7 +243,7 @@ def _to_last_claim(stored: Any) -> LastClaim | None:
 
 
 def to_due_reservation(item: Mapping[str, Any], status: Status) -> DueReservation:
-    """Return the due Reservation in *item* (Python values), an entry of the ``due`` index."""
+    """Return the due Reservation in *item* (Python values), an entry in the ``due`` index."""
     return DueReservation(
         reservation_sid=item["reservation_sid"],
         task_sid=item["task_sid"],
@@ -328,7 +328,7 @@ class UpdateItem:
     """One conditional UpdateItem request.
 
     In expressions, ``#name`` stands for the attribute *name*, so that no attribute name can clash
-    with a reserved word. ``:name`` stands for an entry of `values`, and ``:set_name`` for the value
+    with a reserved word. ``:name`` stands for an entry in `values`, and ``:set_name`` for the value
     to set for the attribute *name*. DynamoDB rejects a request that changes the same attribute in
     two clauses, but a local emulator may accept the request.
 

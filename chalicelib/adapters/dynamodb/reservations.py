@@ -88,7 +88,7 @@ class DynamoReservationStore(DynamoJobs):
             set=callback_attributes(reservation)
             | {"answer": answer, "acceptor": reservation.accepted_by, "rule": reservation.rule},
             set_if_absent=self._new_record(reservation, due_at),
-            # Keep an earlier, perhaps more accurate creation time, but not an earlier timeout.
+            # Keep a recorded creation time, which may be more accurate, but replace the timeout.
             set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
             conditions=[
                 "attribute_not_exists(#answer)",
@@ -117,7 +117,7 @@ class DynamoReservationStore(DynamoJobs):
             return self._record_late_callback(reservation)
         except StoreUnavailable:
             if item.get("status", Status.PENDING) == Status.PENDING:
-                # If the decision in progress fails, a repeated callback could get an instruction.
+                # Without a recorded answer, a repeated callback could get an instruction later.
                 raise
             # The Reservation is recorded and no longer pending, so the second write is optional.
             return {}
@@ -225,7 +225,7 @@ class DynamoReservationStore(DynamoJobs):
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
         """Confirm the instruction of a claim, and end the claim if it is still recorded."""
-        # Earlier versions can't read an additional key in `instruction_sent`, so use an attribute.
+        # Use a separate attribute: earlier versions can't read new keys in `instruction_sent`.
         update = UpdateItem(set={"instruction_confirmed": True})
         update.set["acceptor"] = claim.by if claim.accepts else None
         self._end_claim(update, reservation_sid, claim, due_at)
