@@ -1,8 +1,8 @@
 """The definition of a Workspace as plain data. Resources refer to each other by name.
 
-A field that is absent from the file is `UNMANAGED`: its value in TaskRouter is neither read nor
-changed. A field that is null in the file is None: TaskRouter's value is cleared. An empty list is
-an empty tuple: there are no such resources.
+A `Managed` field that is absent from the file is `UNMANAGED`: its value in TaskRouter is neither
+read nor changed. A field that is null in the file is None: TaskRouter's value is cleared. An empty
+list becomes an empty tuple: the Workspace has no such resources.
 """
 
 from collections.abc import Iterator, Mapping
@@ -137,9 +137,9 @@ class WorkerDefinition:
     """A Worker.
 
     Attributes:
-        attributes: The attributes; values can be serialized as JSON.
+        attributes: The attributes; all values are JSON-serializable.
         activity: Name of the initial Activity. The Activity of an existing Worker is never changed.
-        capacity: Capacities by the TaskChannel's unique name; other capacities are unmanaged.
+        capacity: Capacities by unique name of the TaskChannel; other capacities are unmanaged.
     """
 
     friendly_name: str

@@ -46,7 +46,7 @@ def set_status(
     """Set a Task's status to canceled, wrapping or completed, as requested over REST.
 
     Raises:
-        BadRequest: `status` is none of these statuses, or the current status does not allow the
+        BadRequest: `status` is not one of these statuses, or the current status does not allow the
             change.
     """
     operations = {
@@ -79,6 +79,8 @@ def wrap(engine: Engine, workspace: Workspace, task: Task, reason: str | None = 
 def wrap_reservation(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Start the after-contact work of one Worker; the last Worker of a Task wraps up the Task.
 
+    The status of a Task that is being transferred does not change.
+
     Raises:
         BadRequest: The Reservation is not accepted.
     """
@@ -110,7 +112,8 @@ def _other_reservations(
 def complete_reservation(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Complete the work of one Worker; the last Worker of a Task completes the Task.
 
-    If all remaining Workers are in after-contact work, the Task's status becomes wrapping.
+    If all remaining Workers are in after-contact work, the Task's status becomes wrapping. The
+    status of a Task that is being transferred does not change.
 
     Raises:
         BadRequest: The Reservation is neither accepted nor wrapping.

@@ -78,14 +78,15 @@ class Call(Resource):
             against it.
         status: Twilio's `CallStatus`.
         keys: Keys that the caller presses, one entry for each `<Gather>`; None for no key.
-        worker_answers: Whether Workers answer when their phones ring for this call.
+        worker_answers: Whether Workers and dialed parties answer when their phones ring for
+            this call.
         verbs: Verbs of the document that have not been executed.
-        requests: Number of documents requested; responses to earlier requests are ignored.
+        requests: Number of documents requested; only the response to the latest request is used.
         requests_without_pause: Number of documents requested since the latest `<Pause>` or
             `<Gather>` timeout.
         is_fetching: Whether the latest request is still in progress.
         queued: Entry in a queue; None if the call is not queued.
-        partner_sid: SID of the call at the other end; None if there is none or in a conference.
+        partner_sid: SID of the call at the other end, if any; None in a conference.
         conference_sid: SID of the conference that the call is in; "" for none.
         connected_by: Name of the instruction or verb that connected the call with a Worker or a
             caller; "" if the call has not been connected.
@@ -202,7 +203,7 @@ class Conference(Resource):
         has_started: Whether the conference has started.
         has_ended: Whether the conference has ended.
         events_sent: Number of status callbacks sent.
-        participants: The participants by the SID of their calls, in the order of joining.
+        participants: The participants in the order of joining, by the SIDs of their calls.
     """
 
     task_sid: str

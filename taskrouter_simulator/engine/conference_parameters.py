@@ -79,7 +79,7 @@ def read_conference(parameters: Parameters, max_seconds: int) -> ConferenceOptio
 
     Args:
         parameters: Parameters of the instruction.
-        max_seconds: Maximum of `timeout`.
+        max_seconds: Maximum value of `timeout`.
 
     Raises:
         InstructionError: A parameter is invalid.

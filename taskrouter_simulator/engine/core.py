@@ -112,7 +112,7 @@ class Engine:
             Task that expires.
         on_reservation_changed: Called with each Reservation whose status changes while calls
             exist, or whose Workspace is deleted.
-        changes: The resources that changed since the latest routing pass, by SID.
+        changes: The changed resources that the indexes do not reflect yet, by SID.
         indexes: The index of each Workspace, derived from other fields; see `find_index`.
         on_event: Called with each event and its Workspace, whether or not the Workspace subscribes
             to the event; must not call the engine's operations.
@@ -205,7 +205,7 @@ class Engine:
         return parse(expression, self._comparisons)
 
     def set_timer(self, kind: str, sid: str, when: float, action: Continuation) -> None:
-        """Set a resource's timer, replacing any earlier timer of the same kind."""
+        """Set a resource's timer, replacing any existing timer of the same kind."""
         self.cancel_timer(kind, sid)
         self.timers[kind, sid] = self.clock.call_at(when, action)
 
@@ -215,7 +215,7 @@ class Engine:
             timer.cancel()
 
     def schedule_routing(self, workspace: Workspace, when: float | None = None) -> None:
-        """Schedule a routing pass, unless an earlier pass is scheduled.
+        """Schedule a routing pass, unless a pass is already scheduled for `when` or earlier.
 
         Args:
             workspace: The Workspace.

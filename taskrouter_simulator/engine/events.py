@@ -38,7 +38,7 @@ RESOURCE_TYPES = {
     "WT": "task",
     "WW": "workflow",
 }
-"""ResourceType by the prefix of the ResourceSid. Observed events from Twilio use "transfer"."""
+"""ResourceType by the prefix of the ResourceSid. "transfer" was observed in events from Twilio."""
 
 
 def publish(

@@ -235,7 +235,7 @@ def _keys(parts: Iterable[Token]) -> Keys:
 
 @v_args(inline=True)
 class _Compiler(Transformer[Token, Any]):
-    """Turns each grammar rule into a function of the context.
+    """Turns the syntax tree of an expression into a function of the context.
 
     Args:
         comparisons: The rules for comparing two values.

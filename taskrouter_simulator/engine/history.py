@@ -15,7 +15,7 @@ RETENTION = 30 * 86_400
 
 
 class Kind(StrEnum):
-    """The kind of a change, named after the counter in Twilio's cumulative statistics."""
+    """The kind of a change, named after its counter in Twilio's cumulative statistics."""
 
     TASK_CREATED = "tasks_created"
     TASK_ENTERED = "tasks_entered"

@@ -33,7 +33,7 @@ from taskrouter_simulator.engine.waiting import (
 )
 
 _STATE_NAMES = frozenset({"activity_sid", "activity_name", "channel"})
-"""Names whose values can change while the Worker's attributes stay the same."""
+"""Names whose values can change while the Worker's attributes and name stay the same."""
 _MIN_PURGE_SIZE = 1000
 
 
@@ -133,7 +133,7 @@ class WorkerIndex:
     Args:
         engine: The engine.
         workspace: The Workspace.
-        on_change: Called with a requirement of waiting Tasks whose free Workers have changed.
+        on_change: Called with a requirement for which Tasks wait, after its free Workers change.
     """
 
     def __init__(

@@ -242,8 +242,8 @@ class Worker(Resource):
 
     Attributes:
         activity_changed: Time of the latest change of Activity.
-        unoccupied_since: Time at which the Worker started waiting; the longest-waiting Worker is
-            offered a Task first.
+        unoccupied_since: Time at which the Worker started waiting. Unless `order_by` decides, the
+            longest-waiting Worker is offered a Task first.
         held: The Reservations that use the Worker's capacity, by SID.
         channels: WorkerChannels by the SID of the TaskChannel.
     """
@@ -295,7 +295,7 @@ class Task(Resource):
 
     Attributes:
         evaluation: How the next routing pass determines the Task's step.
-        step: Position in the Workflow; None before the first evaluation and at the end.
+        step: Position in the Workflow; None before the first evaluation and after the last step.
         is_waiting: Whether the current step found no Worker and was not skipped.
         step_timed_out: Whether a step timed out; if so, the default filter is excluded.
         times_reserved: Number of times the Task has become reserved.

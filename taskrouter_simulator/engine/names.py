@@ -36,7 +36,7 @@ TIME_NAMES: dict[str, Callable[[datetime], Any]] = {
     "currentMin": lambda moment: NumericText(f"{moment:%M}"),
     "dayOfWeek": lambda moment: _DAYS[moment.weekday()],
 }
-"""Functions that return the value at a UTC time, keyed by the name after `taskrouter.`.
+"""Functions that return the value of `taskrouter.NAME` at a UTC time, keyed by NAME.
 
 See https://www.twilio.com/docs/taskrouter/time-of-day-routing.
 """
@@ -48,7 +48,7 @@ WORKER_NAMES: dict[str, Callable[[Workspace, Worker], str]] = {
         workspace.activities[worker.activity_sid].friendly_name
     ),
 }
-"""Functions that return the value, keyed by the name after `worker.`."""
+"""Functions that return the value of `worker.NAME`, keyed by NAME."""
 CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]] = {
     "assigned_tasks": lambda _channel, held: held.count(ReservationStatus.ACCEPTED),
     "available": lambda channel, _held: channel.available,
@@ -57,7 +57,7 @@ CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]
     ),
     "configured_capacity": lambda channel, _held: channel.capacity,
 }
-"""Functions that return the value, keyed by the name after `worker.channel.NAME.`.
+"""Functions that return the value of `worker.channel.CHANNEL.NAME`, keyed by NAME.
 
 The arguments are the WorkerChannel and the statuses of the Reservations that use its capacity. See
 https://www.twilio.com/docs/taskrouter/multitasking.
@@ -167,7 +167,7 @@ def _find_namespace(keys: Keys, scope: Scope, workspace: Workspace) -> Keys | No
 def _find_worker_name(keys: Keys, workspace: Workspace) -> Keys | None:
     """Return the correct spelling of `worker.NAME…`, or None if it is not misspelled.
 
-    If a Worker has the attribute, the reference is not a misspelling.
+    If a Worker has an attribute with the name as written, the reference is not a misspelling.
     """
     match keys:
         case ("worker", str(name)):
@@ -205,7 +205,7 @@ def _supplied(workspace: Workspace) -> set[Keys]:
 
 
 def _worker_counts(workspace: Workspace) -> tuple[str, ...]:
-    """Return the names after `workers.`."""
+    """Return the names that can follow `workers.`."""
     return ("available", "unavailable", *workspace.activities)
 
 

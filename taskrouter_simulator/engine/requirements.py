@@ -1,4 +1,4 @@
-"""Determines which Workers a Task requires at a step of its Workflow, and their order."""
+"""Determines which Workers can be offered a Task at a step of its Workflow, and in which order."""
 
 import math
 from datetime import UTC, datetime
@@ -43,7 +43,8 @@ def _time_of_day(engine: Engine, name: str) -> Any:
 def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step) -> Requirement:
     """Return the requirement of a Task at a step of its Workflow.
 
-    Tasks have the same requirement if the values on which the target depends are the same.
+    Tasks at the same target have the same requirement if their TaskChannels and the values on which
+    the target depends are the same.
     """
     target, queue_sid, workspace = step.target, step.queue_sid, index.workspace
     context = task_context(engine, task)

@@ -80,8 +80,8 @@ def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
     """Return the sort key of a Task.
 
     Tasks with a higher priority come first. Among Tasks with the same priority, Tasks whose
-    TaskQueue has the order (FIFO or LIFO) that the Workspace prioritizes come first. Within each of
-    these two groups, Tasks are sorted in the order of their TaskQueue.
+    TaskQueue has the order (FIFO or LIFO) that the Workspace prioritizes come first. Tasks that are
+    still tied are sorted in the order of their TaskQueues.
     """
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"

@@ -28,7 +28,7 @@ from taskrouter_simulator.engine.model import (
 )
 
 MAX_SPLIT = 10_000
-"""Maximum number of Tasks, and of Reservations, that are compared with a threshold."""
+"""Maximum number of accepted Reservations, and of canceled Tasks, to compare with thresholds."""
 _RESERVATION_KINDS = tuple(kind for kind in Kind if kind.startswith("reservations_"))
 
 
@@ -184,7 +184,7 @@ def _summarize(seconds: list[int]) -> dict[str, int]:
 def _split(
     thresholds: Collection[int], accepted: list[int], canceled: list[int]
 ) -> dict[str, Any] | None:
-    """Count the waits above each threshold and all others; return None without thresholds."""
+    """Count the waits above and not above each threshold; return None without thresholds."""
     waits = {
         "reservations_accepted": sorted(accepted[:MAX_SPLIT]),
         "tasks_canceled": sorted(canceled[:MAX_SPLIT]),

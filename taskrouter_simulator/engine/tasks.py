@@ -68,8 +68,8 @@ def create(
 
     Raises:
         BadRequest: A resource does not exist, the default Workflow is ambiguous or missing, the
-            targeted Worker is in no TaskQueue, or `ignore_capacity` is given without a targeted
-            Worker.
+            targeted Worker is not in any TaskQueue, or `ignore_capacity` is given without a
+            targeted Worker.
     """
     if ignore_capacity is not None and not (routing_target or "").startswith("WK"):
         raise BadRequest("IgnoreCapacity requires a RoutingTarget that is a Worker SID")
@@ -269,7 +269,7 @@ def _queue_sid_of(
     for queue in sorted(workspace.queues.values(), key=lambda queue: queue.sid != preferred_sid):
         if workers.is_member(engine, workspace, queue, worker):
             return queue.sid
-    raise BadRequest(f"Worker {worker.sid} is in no TaskQueue of workspace {workspace.sid}")
+    raise BadRequest(f"Worker {worker.sid} is not in any TaskQueue of workspace {workspace.sid}")
 
 
 def _start_lifetime(engine: Engine, workspace: Workspace, task: Task) -> None:

@@ -1,8 +1,9 @@
 """Renders resources as the browser SDK expects, and selects the payload of an event.
 
-The names and formats differ from the REST API: times are seconds since the epoch, each versioned
-resource contains its version, and a Reservation contains its Task. The SDK raises an error if a
-property is missing. The sources are the property lists and the test data of twilio-taskrouter.js.
+The names and formats differ from those of the REST API: times are seconds since the epoch, each
+versioned resource contains its version, and a Reservation contains its Task. The SDK raises an
+error if a property is missing. The sources are the property lists and the test data of
+twilio-taskrouter.js.
 """
 
 from collections.abc import Callable, Mapping

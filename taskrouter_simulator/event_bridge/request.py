@@ -27,7 +27,7 @@ _RENAMED = {
 _NOT_IN_REST = {"Active", "Transcribe", "TranscriptionConfiguration", *CURSORS}
 """The SDK's parameters that the REST API does not have.
 
-The simulator records no calls, so the transcription parameters have no effect.
+The simulator does not record calls, so the transcription parameters have no effect.
 """
 
 

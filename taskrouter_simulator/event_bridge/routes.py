@@ -1,7 +1,8 @@
 """The route of the browser SDK: a WebSocket for events, and POST for requests.
 
 The SDK posts JSON with the request's method, URL, parameters and Access Token, and expects the
-resource as `payload`. Web pages may send these requests across origins.
+resource as `payload`. Pages that this machine serves and pages from allowed origins may send
+these requests.
 """
 
 import json

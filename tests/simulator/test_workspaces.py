@@ -162,7 +162,10 @@ def test_error_names_unknown_event_types():
             {"routing_target": "{two}", "ignore_capacity": True},
             "IgnoreCapacity requires a RoutingTarget that is a Worker SID",
         ),
-        ({"routing_target": "{dan}"}, "Worker {dan} is in no TaskQueue of workspace {workspace}"),
+        (
+            {"routing_target": "{dan}"},
+            "Worker {dan} is not in any TaskQueue of workspace {workspace}",
+        ),
     ],
     ids=range(8),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Places, redirects and hangs up calls, and rings Workers.
 
-While a Worker's phone rings for `dequeue` or `conference`, the Reservation's timer is paused:
+While a Worker's phone rings for `dequeue` or `conference`, the Reservation does not time out:
 https://support.twilio.com/hc/en-us/articles/42786996187419. Twilio does not document the
 Reservation's outcome if the Worker does not answer, so a setting defines the outcome.
 """
@@ -41,7 +41,8 @@ def place(
         called: Called number.
         url: Voice URL of the called number.
         keys: Keys that the caller presses, one entry for each `<Gather>`; None for no key.
-        worker_answers: Whether Workers answer when their phones ring for the call.
+        worker_answers: Whether Workers and dialed parties answer when their phones ring for the
+            call.
     """
     call = Call(
         **vars(engine.new_resource("CA")),

@@ -296,7 +296,8 @@ def _redirect(engine: Engine, call: Call, verb: Verb) -> bool:
 def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
     """Execute `<Dial>`: connect the call to a waiting caller or to a phone.
 
-    A conference, or a queue without `reservationSid`, is assumed to last until the call ends.
+    A `<Dial>` to a conference, or to a queue without `reservationSid`, is assumed to last until the
+    call ends.
     """
     noun = verb.child("Queue", "Number", "Client", "Sip", "Conference")
     reservation_sid = noun.attributes.get("reservationSid") if noun else None
@@ -357,4 +358,4 @@ _VERBS: dict[str, Callable[[Engine, Call, Verb], bool]] = {
     "Dial": _dial,
     "Hangup": _hang_up,
 }
-"""Handlers by verb. A handler returns whether the remaining verbs have to wait."""
+"""Handlers by verb. A handler returns whether `run` must stop after the verb."""

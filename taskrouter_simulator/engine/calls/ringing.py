@@ -1,4 +1,4 @@
-"""Rings simulated phones, until a person answers or declines or the time has passed."""
+"""Rings simulated phones until the called party answers or declines, or the ringing times out."""
 
 from functools import partial
 

@@ -15,7 +15,7 @@ def report(engine: Engine, call: Call, event: str, call_status: str | None = Non
         engine: The engine.
         call: The call.
         event: "initiated", "ringing", "answered" or "completed".
-        call_status: Twilio's `CallStatus`; None for the status of the call.
+        call_status: Twilio's `CallStatus`; None for the call's current status.
     """
     parameters = call.parameters(engine.account_sid)
     parameters |= {
