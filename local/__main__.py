@@ -96,7 +96,7 @@ def _check_sweep_interval() -> None:
 @main.command("demo")
 def run_demo() -> None:
     """Show the life cycle of Tasks, with requests and responses. The demo uses free ports."""
-    # The stack's programs start sooner without the SDKs that only the demo needs.
+    # Import the demo only here, so that the stack's programs start without its SDKs.
     from local import demo  # noqa: PLC0415
 
     _check_packages()

@@ -17,7 +17,7 @@ MAX_LINES = 10_000
 
 
 class MemoryCallbackLog(logging.Handler):
-    """Implements `chalicelib.usecases.ports.CallbackLog` with log lines of this process.
+    """Implements `chalicelib.usecases.ports.CallbackLog` with the log lines of this process.
 
     `chalicelib.observability.copy_lines` passes the log lines to this handler.
     """

@@ -194,9 +194,8 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
 def _find_problem(described: stack.Stack) -> str | None:
     """Return a message about a problem with the local services; None if there is no problem.
 
-    The problem is that a service does not respond, a different program responds, a table is
-    missing, or the simulator posts its callbacks to a different URL. The message includes the
-    remedy.
+    Possible problems: a service does not respond, a different program responds, a table is missing,
+    or the simulator posts its callbacks to a different URL. The message includes the remedy.
     """
     command = stack.services_command(described)
     taskrouter = described.settings.twilio_taskrouter_url
@@ -321,8 +320,8 @@ def _hide_secrets_in_access_log(settings: config.Settings) -> None:
 def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None:
     """Call *callback* if a source file has changed since this watcher's previous poll.
 
-    Chalice's version restarts the server after a change to any file, and a restart interrupts
-    requests in progress. For example, Python writes bytecode when a request first imports a module.
+    Chalice's version restarts the server after a change to any file, such as the bytecode that
+    Python writes when a request first imports a module. A restart interrupts requests in progress.
     """
     modified_at = {}
     for folder, folders, names in os.walk(root):

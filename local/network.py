@@ -80,7 +80,9 @@ def wait_for(name: str, is_ready: Callable[[], bool], timeout: float = 30) -> No
 
 
 def allowed_hosts(public_base_url: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the host names that local servers accept in addition to names without a dot.
+    """Return the additional host names that local servers accept.
+
+    IP addresses and names without a dot are always accepted.
 
     Args:
         public_base_url: The PUBLIC_BASE_URL setting, such as the URL of a tunnel.

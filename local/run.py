@@ -155,7 +155,7 @@ def services_greeting(stack: Stack) -> str:
 
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
-    # The programs start sooner if the SDKs that these modules need are imported afterward.
+    # Import these modules only now, so that their SDKs do not delay the start of the programs.
     from infra.commands.token import create_token, read_api_key  # noqa: PLC0415
     from local.demo import http_client  # noqa: PLC0415
 

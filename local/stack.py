@@ -99,8 +99,8 @@ def describe(environ: Mapping[str, str]) -> Stack:
     """Return the stack for an environment, without starting it.
 
     Args:
-        environ: The shell's environment, which takes precedence. Addresses that it does not
-            set are derived from the ports.
+        environ: The shell's environment, which takes precedence over the stack's settings.
+            Addresses that the shell does not set are derived from the ports.
 
     Raises:
         StackError: A port is invalid, or two ports are equal.
@@ -165,7 +165,7 @@ def conflict_warning(stack: Stack, names: list[str], command: str) -> str:
     Args:
         stack: The stack. The suggested command uses the same ports.
         names: The variables.
-        command: The command line of the user.
+        command: The user's command line.
     """
     unset_options = " ".join(f"-u {name}" for name in names)
     return (

@@ -198,7 +198,7 @@ def running(
 
     Args:
         stack: The stack to run.
-        overrides: Additional variables of individual programs, by program name.
+        overrides: Additional variables for individual programs, by program name.
         print_line: Prints the programs' output; None writes the output to log files instead.
 
     Raises:

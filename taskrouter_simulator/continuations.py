@@ -1,4 +1,4 @@
-"""Function calls that are stored until a timer fires, a phone is answered or an app responds.
+"""Function calls that are stored until a timer fires, a phone is answered or the app responds.
 
 Snapshots contain these calls and refer to each function by name, so lambdas are not supported.
 """

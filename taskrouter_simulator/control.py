@@ -59,7 +59,7 @@ async def _log(simulator: Simulator, *, kind: str | None = None, after: str = "0
 
 
 async def _clock(simulator: Simulator, *, advance: Any = None) -> Any:
-    """Advance the clock by the seconds in `advance`, and run the due timers in order."""
+    """Advance the clock by `advance` seconds, and run the due timers in order."""
     if isinstance(advance, bool) or not isinstance(advance, int | float):
         raise ControlError('the body must be {"advance": seconds}')
     if not 0 <= advance <= _MAX_ADVANCE_SECONDS:

@@ -15,7 +15,7 @@ class Simulator(Protocol):
 
     Attributes:
         credentials: The test credentials.
-        engine: The current engine; a reset replaces it.
+        engine: The current engine; a reset or a restored snapshot replaces it.
         log: The log.
         faults: The pending faults.
         settings: The settings.

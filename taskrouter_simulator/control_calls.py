@@ -170,7 +170,7 @@ def _render_call(engine: Engine, call: Call) -> dict[str, Any]:
 
 
 def _first_other_participant(call: Call, conference: Conference | None) -> str | None:
-    """Return the SID of the first participant to join a conference, excluding the call."""
+    """Return the SID of the first call, other than this one, to join a conference."""
     participants = conference.participants if conference else {}
     return next((sid for sid in participants if sid != call.sid), None)
 

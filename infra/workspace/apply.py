@@ -1,4 +1,4 @@
-"""Executes a plan: sends each change, reads the resource again and compares it."""
+"""Executes a plan, and checks that TaskRouter stored the values that were sent."""
 
 from collections.abc import Callable
 from typing import Any
@@ -57,8 +57,8 @@ def refuse_unplanned(plan: Plan, confirmed: Plan) -> None:
     known = {
         (change.action, change.kind, change.name): change.after for change in confirmed.changes
     }
-    # The update that sets the Activities is also confirmed, because a Workspace is created without
-    # its Activities, which do not exist yet.
+    # The operator has also confirmed the update that sets the Workspace's Activities. The creation
+    # cannot set them, because they do not exist yet.
     known[Action.UPDATE, WORKSPACE, confirmed.workspace] = confirmed.changes[0].after
     unplanned = [
         f"{change.action} {change.title}"
@@ -172,7 +172,7 @@ def _find(resources: Any, kind: Kind, name: str) -> str | None:
 
 
 def _update(context: Any, change: Change, sid: str, directory: Directory) -> None:
-    """Update a resource; a new resource has its values already, except for capacities."""
+    """Update a resource; a new resource already has its values, except for capacities."""
     if change.kind is WORKSPACE:
         context.update(**parameters(change.after, directory))
     elif change.sid and (values := parameters(change.after, directory)):

@@ -141,8 +141,8 @@ def _candidates(state: State, resource: Resource, replace_url: _ReplaceUrl) -> d
 
 def _with_variable(url: str, *, api_url: str | None, base_url: str) -> str:
     """Replace the API's URL, including any secret segment, with `${api}`."""
-    # Replace any secret segment: during a rotation, TaskRouter still uses the URL with the previous
-    # secret or without a secret.
+    # Replace any secret segment: during a rotation, TaskRouter may still use the URL with the
+    # previous secret or without a secret.
     match = re.match(rf"{re.escape(base_url)}(/[^/?#]+)?(?=(?:{ROUTES})(?:[?#]|$))", url)
     if base_url and match:
         return API + url[match.end() :]

@@ -34,7 +34,7 @@ from taskrouter_simulator.definition.configuration import Directory
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 
 MAX_DELETED_SHARE = 0.3
-"""Maximum share of the resources of a kind that a plan deletes without `--force`."""
+"""Maximum share of the resources of a kind that a plan may delete without `--force`."""
 _REPLACE_ACTIVITY = (
     "TaskRouter does not allow `available` to change. Rename the Activity, set `was` to its old "
     "name, and apply. Then remove `was`, add a new Activity with the old name, and apply again. "
@@ -45,7 +45,7 @@ _CLEAR_ACTIVITY = (
     "remove the key"
 )
 _SINGLE_TASKING = (
-    "TaskRouter allows this only if another Workspace of the account is single-tasking"
+    "Multitasking can be turned off only if another Workspace in the account is single-tasking"
 )
 _NEW_CHANNEL = (
     "TaskRouter creates this TaskChannel with the Workspace. Values that the TaskChannel "
@@ -286,10 +286,10 @@ class _Planner:
             yield Change(action, kind, name, existing.sid, before, after, note)
 
     def _require_names(self, changes: Iterable[Change]) -> None:
-        """Check that the resources to which changes refer exist, and that their names are unique.
+        """Check that changes refer to existing or previously created resources with unique names.
 
         The changes are checked in the order of `IN_ORDER`. A new Workspace is checked after its
-        Activities, because its default Activities are set only after they have been created.
+        Activities, because its settings refer to Activities only after these have been created.
         """
         known = {*self._directory.sids}
         for change in sorted(changes, key=lambda change: IN_ORDER.index(change.kind)):

@@ -1,4 +1,4 @@
-"""Plans changes to a stage's Workspace, asks the operator, and executes the changes."""
+"""Plans changes to a stage's Workspace, asks for confirmation, and executes the changes."""
 
 import json
 from collections.abc import Callable, Collection
@@ -146,7 +146,7 @@ def apply_plan(
     *,
     force: bool,
 ) -> bool:
-    """Execute a plan after the operator has confirmed it, and complete the settings of the stage.
+    """Execute a plan if the operator confirms it, and complete the settings of the stage.
 
     Returns:
         Whether the Workspace matches the definition now.
@@ -226,7 +226,7 @@ def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
 
 
 def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
-    """Apply the definition of a stage's Workspace after the operator has confirmed the changes.
+    """Apply the definition of a stage's Workspace if the operator confirms the changes.
 
     Args:
         aws: The account and region.

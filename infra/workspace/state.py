@@ -31,7 +31,7 @@ class Resource:
         kind: The kind of resource.
         sid: The SID.
         name: The identifier: the friendly name, or the unique name of a TaskChannel.
-        raw: Values in TaskRouter by field of the kind. Fields for Activities contain SIDs.
+        raw: Values in TaskRouter by field name. Fields for Activities contain SIDs.
     """
 
     kind: Kind
@@ -145,7 +145,7 @@ def read_for(context: Any, definition: WorkspaceDefinition) -> State:
 
 
 def _refers_to_workers(definition: WorkspaceDefinition) -> bool:
-    """Return whether an expression of a definition contains the name of a Worker."""
+    """Return whether an expression in a definition contains the name of a Worker."""
     return any(kind == WORKER.key for kind, _ in find_names(str(definition.document.value)))
 
 
@@ -164,7 +164,7 @@ def read_one(context: Any, kind: Kind, sid: str) -> Resource:
 
 
 def _complete(context: Any, resource: Resource, *, with_capacity: bool) -> Resource:
-    """Add a Worker's attributes, if the list lacked them, and its capacities, if requested."""
+    """Add a Worker's attributes, if they are missing, and its capacities, if requested."""
     raw = dict(resource.raw)
     worker = context.workers(resource.sid)
     if raw["attributes"] is None:
@@ -180,7 +180,7 @@ def _complete(context: Any, resource: Resource, *, with_capacity: bool) -> Resou
 
 
 def resource_of(kind: Kind, instance: Any) -> Resource:
-    """Return an instance of Twilio's SDK as plain data."""
+    """Convert a resource instance of Twilio's SDK to a `Resource`."""
     raw = {
         name: getattr(instance, f"{name}_sid" if name in ACTIVITIES else name)
         for name in kind.fields

@@ -40,7 +40,7 @@ class Target:
         api_url: Base URL of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if there is none.
         stage: The stage in AWS; None for the local stage.
-        aws: The account and region; None for the local stage.
+        aws: The AWS account and region; None for the local stage.
     """
 
     stage_name: str

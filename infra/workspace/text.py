@@ -36,7 +36,7 @@ _STYLES = {
     Action.DELETE: ("-", "red"),
 }
 _Field = tuple[str, Any, Any]
-"""The name of a field, its old value and its new value, as they may be shown."""
+"""The name of a field, and its old and new values in the form that a plan shows."""
 
 
 def printable(line: str) -> str:

@@ -35,8 +35,8 @@ def declared(kind: Kind, item: Any, api_url: str | None, *, is_new: bool = False
     Args:
         kind: The kind of resource.
         item: The resource in the definition, or the definition of the Workspace itself.
-        api_url: URL of the API; None if there is no API yet. Fields with `${api}` are then left
-            out.
+        api_url: URL of the API; None if there is no API yet. Without a URL, fields with `${api}`
+            are left out.
         is_new: Whether to include fields that can be set only for a new resource.
     """
     values = {}

@@ -33,9 +33,9 @@ def run(environ: Mapping[str, str]) -> int:
     """Run the demo.
 
     Args:
-        environ: The shell's environment, which usually takes precedence. The demo overrides the
-            ports (with free ports), ASSIGNMENT_INSTRUCTION and RULES_FILE (to show several
-            instructions), and CALLBACK_PATH_SECRETS (to show the callbacks' URLs).
+        environ: The shell's environment, which usually takes precedence over the demo's settings.
+            The demo overrides the ports (with free ports), ASSIGNMENT_INSTRUCTION and RULES_FILE
+            (to show several instructions), and CALLBACK_PATH_SECRETS (to show the callbacks' URLs).
 
     Returns:
         The exit code: 0, or 1 if a stage failed. The failure is printed.

@@ -27,7 +27,7 @@ CALLBACK_SECONDS = 5
 """TaskRouter's time limit for a callback, and the longest wait for its effects."""
 
 RESERVATION_SECONDS = 3
-"""Reservation timeout in the stage that waits for a timeout."""
+"""The app's Reservation timeout, and the Workflow's in the stage that waits for a timeout."""
 
 SWEEP_SECONDS = 15
 """Maximum wait for the sweep: timeout, grace period, interval and a margin."""

@@ -59,7 +59,7 @@ def parse_instruction(response: Response) -> dict[str, Any]:
     body.
 
     Raises:
-        UnusableResponse: No response with status 200 was received, its content type is not
+        UnusableResponse: No response was received, its status is not 200, its content type is not
             application/json, or its body is neither empty nor a JSON object.
     """
     if response.error or response.status != 200:  # noqa: PLR2004 - HTTP status
@@ -81,8 +81,8 @@ def twiml_body(response: Response) -> bytes:
     """Return the TwiML in a response, unparsed.
 
     Raises:
-        UnusableResponse: No 2xx response was received, its content type is not accepted for
-            TwiML, or its body is too large.
+        UnusableResponse: No response was received, its status is not 2xx, its content type is not
+            accepted for TwiML, or its body is too large.
     """
     if response.error or response.status not in SUCCESS:
         raise UnusableResponse(HTTP_FAILURE, response.problem)

@@ -1,4 +1,4 @@
-"""Finds all mistakes in a definition."""
+"""Finds mistakes in a definition."""
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass, replace

@@ -282,7 +282,7 @@ def canonical(routing: Routing) -> Routing:
 
 
 def have_same_meaning(first: Routing, second: Routing) -> bool:
-    """Return whether two configurations with names route Tasks in the same way."""
+    """Return whether two configurations that contain names route Tasks in the same way."""
     return canonical(first) == canonical(second)
 
 

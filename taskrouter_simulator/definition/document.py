@@ -33,7 +33,7 @@ Position = tuple[int, int]
 MAX_BYTES = 64_000_000
 """Maximum file size, enough for 15,000 Workers with 4,096 characters of attributes each.
 
-Both numbers are limits of Twilio.
+Both numbers are Twilio's limits.
 """
 MAX_YAML_BYTES = 2_000_000
 """Maximum size of a YAML file, which takes much longer to read than JSON."""
@@ -82,7 +82,7 @@ class Document:
     Attributes:
         name: Name of the file, or the prefix of messages about a value without a file.
         value: The content as JSON: dictionaries, lists, strings, numbers, booleans and None.
-        locate: Returns the position of every part of the value.
+        locate: Returns the positions of all parts of the value, by path.
     """
 
     name: str
@@ -176,7 +176,8 @@ def parse(content: bytes, name: str) -> Document:
         name: Name of the file, for messages.
 
     Raises:
-        DefinitionError: The content is neither YAML nor JSON, or contains an unsupported feature.
+        DefinitionError: The content is not UTF-8, is neither YAML nor JSON, contains an
+            unsupported feature, or is too large for YAML.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -338,7 +339,7 @@ def _first_line(error: object) -> str:
 
 
 def plain_value(text: str) -> Any:
-    """Return the value of a scalar without quotes, as in the core schema of YAML 1.2."""
+    """Return the value of an unquoted scalar, as in the core schema of YAML 1.2."""
     words = {"": None, "~": None, "null": None, "true": True, "false": False}
     folded = text.lower() if text in {text.lower(), text.upper(), text.capitalize()} else text
     if folded in words:

@@ -1,4 +1,4 @@
-"""Normalizes expressions and finds their comparisons, which routing does not require."""
+"""Normalizes expressions and finds the comparisons in them. Routing requires neither."""
 
 import json
 import re
@@ -41,7 +41,7 @@ class Comparison:
     has_null: bool
 
     def references(self) -> Iterator[tuple[Keys, bool]]:
-        """Yield the references whose values must (True) or must not (False) be lists."""
+        """Yield references, each with True if its value must be a list, or False if it must not."""
         if self.operator in {"HAS", "IN", "NOT IN"}:
             sequence = self.left if self.operator == "HAS" else self.right
             if sequence:
@@ -73,7 +73,7 @@ def constant(text: str) -> bool | None:
 
 
 def find_hyphenated_name(text: str) -> str | None:
-    """Return the first hyphenated name outside strings, which TaskRouter rejects, or None."""
+    """Return the first hyphenated name outside strings, or None; TaskRouter rejects such names."""
     found = re.search(r"[A-Za-z_$][\w$]*(-[\w$]+)+", _STRING.sub(" ", text), re.ASCII)
     return found.group() if found else None
 
@@ -81,8 +81,9 @@ def find_hyphenated_name(text: str) -> str | None:
 def normalize(text: str) -> str:
     """Return the normal form of an expression; equivalent notations have the same normal form.
 
-    Notations differ in white space, quotes, redundant parentheses, the case of keywords, and `=`
-    instead of `==`. A string that is not an expression is returned without surrounding white space.
+    Equivalent notations may differ in whitespace, quotes, redundant parentheses, the case of
+    keywords, and `=` instead of `==`. A string that is not an expression is returned without
+    surrounding whitespace.
     """
     try:
         return _format(parse_tree(text))

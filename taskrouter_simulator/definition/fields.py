@@ -138,7 +138,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number with limits."""
+    """A whole number within limits."""
 
     minimum: int
     maximum: int

@@ -288,7 +288,7 @@ def test_error_for_a_refused_change_contains_the_reason(tmp_path):
     with workspace(tmp_path, {"friendly_name": "New"}) as live:
         definition = define(multi_task_enabled=False)
         (change,) = live.plan(definition).changes
-        assert "only if another Workspace of the account is single-tasking" in change.note
+        assert "only if another Workspace in the account is single-tasking" in change.note
         with pytest.raises(OperatorError, match="refused to update it: .*MultiTaskEnabled must"):
             live.apply(definition)
 
