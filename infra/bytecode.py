@@ -23,7 +23,8 @@ _HEADER = importlib.util.MAGIC_NUMBER + (0b01).to_bytes(4, "little")
 """The beginning of unchecked bytecode, before the hash of its source."""
 
 _SDK, _SDK_USED = "twilio/rest/", ("twilio/rest/__init__.py", "twilio/rest/taskrouter/")
-"""Twilio's SDK has clients for about 40 APIs. Bytecode for all would double the package's size."""
+"""Twilio's SDK has clients for about 40 APIs. Bytecode for all of them would double the size of the
+package."""
 
 _MODE = 0o644
 """File mode of the bytecode. Lambda runs functions as a user who does not own the files."""

@@ -1,8 +1,8 @@
 """Makes SIGTERM and SIGHUP end a command as Ctrl-C does, with a KeyboardInterrupt.
 
 Python ends immediately on SIGTERM and SIGHUP by default, without releasing locks or ending child
-processes. A program that has nothing to clean up, for example during its imports, exits immediately
-on all of these signals.
+processes. As long as a program has nothing to clean up, for example during its imports,
+`exit_immediately` makes the program exit at once on Ctrl-C and on both signals.
 """
 
 import os

@@ -19,11 +19,11 @@ class _Object(dict[str, Any]):
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return the content of the file, whose stages are objects.
+    """Parse the text of the file, and check that each stage is an object.
 
     Raises:
-        OperatorError: The text is not JSON, repeats a name in an object, or is not an object whose
-            stages are objects.
+        OperatorError: The text begins with a byte order mark, is not valid JSON, repeats a name in
+            an object, or is not an object whose stages are objects.
     """
     if text.startswith(BYTE_ORDER_MARK):
         raise OperatorError(

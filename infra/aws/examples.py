@@ -19,7 +19,7 @@ _EXAMPLES = {
     "reservations_table": "taskrouter-callbacks-dev-reservations",
     "state_table": "taskrouter-callbacks-dev-state",
 }
-"""Examples for the settings that have no default or an empty default."""
+"""Examples for settings without a default or with an empty default."""
 
 
 def describe_string(value: object, setting: Field[Any] | None = None) -> str:

@@ -1,10 +1,10 @@
 """The fingerprint of a deployment: a hash of the inputs listed in `compute`.
 
 The fingerprint is stored in S3 with the versions that `live_resources.describe_versions` returns
-for the deployed parts of the stage. If any tool changes one of these parts later, the version of
-the part changes. A stage is not deployed again as long as its fingerprint and all
-versions are unchanged. Changes to other resources, such as a role's trust policy
-or an alarm, are not detected.
+for the deployed parts of the stage. If any tool changes one of these parts after the deployment,
+the version of the part changes. A stage is not deployed again as long as its fingerprint and all
+versions are unchanged. Changes to other resources, such as a role's trust policy or an alarm, are
+not detected.
 
 A separate object records that the first run of the deploy command has completed.
 """

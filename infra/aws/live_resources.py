@@ -200,8 +200,8 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     """Return values that change when a deployed part of a stage changes.
 
     The parts are the stack, the functions with their roles' policies and their resource policies,
-    the retries of the sweep, the schedule with its targets, the API's stage and the base paths of
-    the custom domain.
+    the retry settings of the sweep, the schedule with its targets, the API's stage and the base
+    paths of the custom domain.
     """
     gateway, events = aws.client("apigateway"), aws.client("events")
     versions: dict[str, Any] = {"stack": stacks.last_change(aws, stage)}
@@ -227,7 +227,7 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
 
 
 def _resource_policy(aws: Aws, stage: Stage, handler: str) -> list[str] | None:
-    """Return the statements of a function's resource policy, which allow services to call it."""
+    """Return the resource policy statements that allow services to call a function."""
     get_policy = aws.client("lambda").get_policy
     policy = _get_or_none(get_policy, FunctionName=stage.function(handler))
     if policy is None:

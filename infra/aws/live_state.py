@@ -43,7 +43,7 @@ def last_sweep(aws: Aws, stage: Stage) -> dict[str, Any]:
 
 
 def read_alarms(aws: Aws, stage: Stage) -> dict[str, Mapping[str, Any]]:
-    """Return the alarms by their names, without the prefix of the stack."""
+    """Return the alarms by name. The names omit the stack's prefix."""
     pages = aws.client("cloudwatch").get_paginator("describe_alarms")
     prefix = f"{stage.stack}-"
     alarms = {
@@ -65,7 +65,7 @@ def active_alarms(aws: Aws, stage: Stage) -> list[str]:
 def list_subscribers(aws: Aws, topic: str) -> list[str]:
     """Return the endpoints of the confirmed subscriptions, such as email addresses.
 
-    SNS also lists pending and ended subscriptions, but without an ARN.
+    SNS also lists pending and deleted subscriptions, but without their ARNs.
     """
     pages = aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     return [

@@ -1,7 +1,7 @@
-"""The lock that allows only one deployment or removal of a stage at a time.
+"""The lock that allows only one command at a time to change a stage.
 
-The lock is an item in the stage's state table. The lock expires, so a killed deployment does not
-lock the stage forever.
+The lock is an item in the stage's state table. The lock expires, so a killed command does not lock
+the stage forever.
 """
 
 import socket
@@ -29,7 +29,8 @@ _WRONG_KEY = "ValidationException"
 """DynamoDB's error code if the table's key differs from the key of a state table."""
 
 _LIMITS = {"attempts": 3, "connect_timeout": 5, "read_timeout": 5}
-"""Limits for a DynamoDB call, so that an interrupted command ends soon even without a network."""
+"""Limits for a DynamoDB call, so that an interrupted command ends promptly even without a network.
+"""
 
 
 @contextmanager

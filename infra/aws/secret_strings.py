@@ -86,7 +86,7 @@ def may_contain_secret(name: str) -> bool:
 
 
 def storage_instructions(stage: Mapping[str, Any], stage_name: str) -> str:
-    """Return instructions for storing secrets, as the end of a message about a declared stage.
+    """Return instructions for storing secrets, for the end of a message about a declared stage.
 
     For the local stage, which sets SETTINGS_DEFAULTS and has no parameter with secrets, the
     instructions contain the placeholder STAGE.

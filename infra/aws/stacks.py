@@ -104,10 +104,11 @@ def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
 def regions(aws: Aws, stage: Stage) -> list[str]:
     """Return the regions in which the stage has a stack with a bucket.
 
-    S3 lists the buckets of all regions. Even a stage that has been prepared but not deployed has a
-    bucket, although it has no roles.
+    The regions are those of the stage's buckets, because S3 lists the buckets of all regions.
+    Unlike a search for roles, this also finds a stage that has been prepared but not deployed.
     """
-    # CloudFormation names a bucket after the stack and the logical ID, plus random characters.
+    # CloudFormation generates a bucket's name from the stack's name, the bucket's logical ID and
+    # random characters.
     prefix = f"{stage.stack}-deployments-".lower()
     pages = aws.client("s3").get_paginator("list_buckets").paginate(Prefix=prefix)
     return [bucket["BucketRegion"] for page in pages for bucket in page.get("Buckets", [])]
@@ -200,7 +201,7 @@ def _import_tables(
 def _import_template(tables: Mapping[str, str]) -> str:
     """Return the template without the parts that an import may not add.
 
-    An import may add neither other resources nor outputs (AWS, "Import AWS resources into a
+    An import can neither create resources nor add outputs (AWS, "Import AWS resources into a
     CloudFormation stack").
     """
     resources = template.read()["Resources"]
@@ -256,7 +257,7 @@ def _start_change(cloudformation: Any, request: Mapping[str, Any]) -> str | None
 
 
 def _wait_for_other_changes(cloudformation: Any, stage: Stage) -> None:
-    """Wait until no change is in progress, because CloudFormation allows only one."""
+    """Wait until no change is in progress, because CloudFormation allows only one at a time."""
     stack = _find(cloudformation, stage.stack)
     if stack and _is_in_progress(stack):
         click.echo(f"Stack {stage.stack}: waiting for another change to finish ...", err=True)

@@ -218,7 +218,7 @@ def read(
 ) -> Stage:
     """Return a stage after checking its declaration.
 
-    `ensure_runnable` checks the settings that depend on each other.
+    Does not check settings that depend on each other; `ensure_runnable` does.
 
     Args:
         stage_name: A name under "stages" in config.json.
@@ -371,7 +371,7 @@ def _check_policy_files(stage: Stage, functions: Mapping[str, Any]) -> None:
 
 
 def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.Settings) -> None:
-    """Check that the domain has a certificate and that PUBLIC_BASE_URL is the URL of the domain."""
+    """Check that the domain has a name and a certificate, and that PUBLIC_BASE_URL is its URL."""
     for key in ("domain_name", "certificate_arn"):
         if key not in domain:
             raise invalid(stage_name, f"api_gateway_custom_domain.{key} is missing.")

@@ -41,7 +41,7 @@ cloud_stage_option = click.option(
 break_lock_option = click.option(
     "--break-lock",
     is_flag=True,
-    help="Continue even if another deployment or removal holds the stage's lock.",
+    help="Continue even if another command holds the stage's lock.",
 )
 
 REPORTED_ERRORS = (

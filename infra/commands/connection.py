@@ -98,7 +98,8 @@ def ensure_not_deployed_elsewhere(
     Args:
         aws: The account and region.
         stage: The stage to create.
-        fetch_workflow: Returns the SDK's instance for the Workflow. Not called if the stage exists.
+        fetch_workflow: Returns the SDK's instance for the Workflow. Not called if the stage
+            exists in this account and region.
 
     Raises:
         OperatorError: The stage is deployed in a different account.
@@ -171,9 +172,15 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 
 
 def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
-    """Check that no other stage with these callback URLs still exists.
+    """Check that none of the stages whose callback URLs are replaced still exists.
 
-    This check replaces the prompt for confirmation.
+    With --yes, this check replaces the confirmation prompt.
+
+    Args:
+        other_stages: See `Changes`.
+
+    Raises:
+        OperatorError: One of the stages still exists.
     """
     for name, url in other_stages.items():
         if _is_served(url):
@@ -331,7 +338,7 @@ def parse_email(text: str) -> str:
 def subscribe_to_alarms(
     aws: Aws, stage: Stage, topic: str, email: str | None, *, may_ask: bool
 ) -> None:
-    """Subscribe an email address to the alarms, unless its subscription is confirmed.
+    """Subscribe an email address to the alarms, unless it has a confirmed subscription.
 
     For an address whose subscription is pending, SNS sends another confirmation email.
 

@@ -65,7 +65,7 @@ from infra.twilio_account import Workspace
     "with_task",
     default=None,
     help="Create a test Task and watch its callback. By default, the command offers a test Task "
-    "at the end of the first completed run in a terminal.",
+    "at the end of the first completed run, if that run may ask questions.",
 )
 @click.option(
     "--try-attributes",
@@ -215,7 +215,8 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
         click.echo("Nothing has changed.", err=True)
     else:
         bucket, api_id = _deploy_everything(aws, stage, renew_lock)
-        # The fingerprint is stored first, so that it covers no change made during the smoke test.
+        # The fingerprint is stored before the smoke test, so that it covers no change made during
+        # the test.
         fingerprint.store(aws, stage, bucket, computed, api_id)
     url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:

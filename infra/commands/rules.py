@@ -91,8 +91,8 @@ def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -
     """Explain which rule answers a callback, and why the other rules do not.
 
     FILE contains a captured callback: the form that TaskRouter posted, or a JSON object with the
-    parameters. Use - for standard input. SID is the SID of a Reservation recorded in the stage
-    (WR...). The output contains attributes, which may include personal data.
+    parameters. Use - for standard input. SID is the SID (WR...) of a Reservation recorded in the
+    stage. The output contains attributes, which may include personal data.
 
     Exit code 1: the callback does not exist or can't be read, or the rules are invalid.
     """

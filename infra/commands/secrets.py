@@ -44,8 +44,8 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     """Write the entered secrets, encrypted, to the stage's SSM parameter.
 
     Replaces the previous secrets. During a rotation, enter both the old and the new secret.
-    The service calls TaskRouter with the first API key. Empty input ends each list. The secrets
-    are neither shown nor logged.
+    The service calls TaskRouter with the first API key. At a prompt, empty input ends the list of
+    auth tokens, API keys or shared keys. The secrets are neither shown nor logged.
 
     By default, the secrets are stored only if Twilio accepts at least one of the auth tokens, and
     the first API key can read the Workspace and the Workflow. If the stage still lacks a SID, the
@@ -68,7 +68,9 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     if verifies:
         _verify(stage, entered)
     write(aws, stage, value)
-    click.echo(f"{name} has been written. Running functions use the new secrets within minutes.")
+    click.echo(
+        f"{name} has been written. Running functions will use the new secrets within minutes."
+    )
 
 
 def _read_stdin() -> str:
@@ -195,8 +197,8 @@ def open_workspace(stage: Stage, api_key: tuple[str, str], *, remedy: str) -> Wo
 def check_stored_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
     """Print a warning unless Twilio accepts one of the stored auth tokens.
 
-    This is not an error, so that a rotation in progress or a failure of Twilio does not prevent a
-    deployment.
+    A failed verification is not an error, so that a rotation in progress or an outage at Twilio
+    does not prevent a deployment.
     """
     remedy = (
         "Unless a stored auth token is the primary one, the stage refuses all callbacks. "
@@ -223,7 +225,7 @@ def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets, *, reme
 
 
 def storage_instructions(stage: Stage) -> str:
-    """Return instructions for replacing a stage's secrets, as the end of a message."""
+    """Return instructions for replacing a stage's secrets, for the end of a message."""
     if _is_in_secrets_manager(stage):
         return "Correct the secret in Secrets Manager."
     return f"To replace the stored secrets, run: python -m infra secrets put --stage {stage.name}"

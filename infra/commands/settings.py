@@ -115,7 +115,8 @@ def load_settings(stage_name: str, **overrides: str) -> config.Settings:
         **overrides: Variables that take precedence over those of the stage.
 
     Raises:
-        OperatorError: There is no such stage, or config.json is invalid.
+        OperatorError: There is no such stage, config.json is invalid, or a stage other than the
+            local one lacks a Twilio SID.
         chalicelib.config.SettingsError: A setting is missing or malformed.
     """
     environ = stage_environment(stage_name) | overrides

@@ -85,7 +85,7 @@ def complete(
 def _find_changed_timeouts(
     stage: Stage, workspace: Workspace, workflow: Any, declared: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return new values for settings that differ from the Workflows' reservation timeouts.
+    """Return new values for timeout settings that differ from the Workflows' reservation timeouts.
 
     Args:
         stage: The stage.

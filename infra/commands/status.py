@@ -29,7 +29,7 @@ from infra.commands import (
 from infra.commands.dialog import progress
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
-"""Route of the unsigned request.
+"""Route of the smoke test's unsigned request.
 
 The test does not use /assignment_callback, because an alarm counts refused requests to that route.
 """

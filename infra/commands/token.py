@@ -61,7 +61,7 @@ def _parse_hours(text: str) -> float:
     show_default="8, or MAX_TOKEN_SECONDS if that is less",
     metavar="HOURS",
     callback=lambda _context, _option, text: text if text is None else _parse_hours(text),
-    help=f"Lifetime of the token, at most {_MAX_HOURS:g}.",
+    help=f"Lifetime of the token in hours, at most {_MAX_HOURS:g}.",
 )
 @stage_option
 @report_errors

@@ -272,8 +272,9 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
 def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:
     """Return the routes that may receive a Task, in the order that TaskRouter tries them.
 
-    Values are compared as text, ignoring case, as in TaskRouter's most tolerant comparison.
-    Routes are left out after the first one that certainly matches and does not pass on the Task.
+    Values are compared as text, ignoring case, so that no value that TaskRouter might consider
+    equal is missed. Routes are left out after the first one that certainly matches and does not
+    pass on the Task.
     """
     actual = json.loads(attributes)
     comparable = {name: _comparable(value) for name, value in actual.items()}
@@ -368,7 +369,7 @@ def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
     if status != _FORBIDDEN:
         return f"{problem} Run: python -m infra logs --stage {stage.name}"
     return (
-        f"{problem} The signature was checked for {failures[-1].get('checked_url')}. If the "
+        f"{problem} The signature was checked against {failures[-1].get('checked_url')}. If the "
         "Workflow has a different URL, correct PUBLIC_BASE_URL. If it has this URL, no stored auth "
         f"token is the account's primary one. {stored_secrets.storage_instructions(stage)}"
     )

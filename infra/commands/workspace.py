@@ -165,7 +165,8 @@ def export(stage_name: str, *, workers: bool) -> None:
     """Print the definition of the live Workspace as YAML.
 
     If the YAML would be larger than 2 MB, the command prints JSON instead. Values that a definition
-    cannot contain are left out, and named in a comment and on standard error.
+    cannot express, and URLs that may contain a secret, are left out. Standard error and, in YAML, a
+    comment name the omitted values.
     """
     from infra.workspace import runs, target  # noqa: PLC0415
 

@@ -152,7 +152,7 @@ class _Probe:
     def _read_events(self, task_sid: str) -> dict[str, Any]:
         """Return the settings that the Task's Events reveal.
 
-        TaskRouter can list the Events with a delay, so they are read repeatedly.
+        TaskRouter may list the Events only after a delay, so the list is read repeatedly.
         """
         for _ in range(_EVENT_READS):
             if settings := answers.from_events(self._api, task_sid):

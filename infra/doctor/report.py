@@ -54,9 +54,9 @@ class Result:
 def run(checks: Iterable[Check], subject: Subject) -> Iterator[Result]:
     """Run the checks in order, and yield a result for each.
 
-    The outcome is NOT_CHECKED if a check that this check needs is not OK, or if this check fails
-    with the same message as an earlier check. `Result.cause` then names the check that failed
-    first.
+    A check's outcome is NOT_CHECKED if a check that it needs is not OK, or if the check itself
+    fails with the same message as an earlier check. `Result.cause` then names the check that
+    failed first.
     """
     results: dict[str, Result] = {}
     for check in checks:

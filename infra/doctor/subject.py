@@ -79,7 +79,7 @@ class Subject:
 
     @property
     def remedy(self) -> str:
-        """Instructions for correcting the stored secrets, as the end of a message."""
+        """Instructions for correcting the stored secrets, for the end of a message."""
         if self.is_local:
             return (
                 "Correct the settings of the local stage, or start the simulator with the same "

@@ -135,7 +135,7 @@ def find_wrong_timeouts(
 
 
 def _check_reservations(subject: Subject) -> str:
-    """Check that pending Reservations are recorded, unless the callback may be in transit."""
+    """Check that pending Reservations are recorded, unless their callbacks may be in transit."""
     tasks = subject.workspace.list_reserved_tasks(_MAX_TASKS + 1)
     store, now = open_store(subject.stage.settings), subject.now()
     checked, missing = 0, []
@@ -151,7 +151,7 @@ def _check_reservations(subject: Subject) -> str:
             if store.get(reservation.sid) is None:
                 missing.append(f"{reservation.sid} ({format_duration(age)} old)")
     note = (
-        f" (only the first {_MAX_TASKS} reserved Tasks are compared)"
+        f" (only the first {_MAX_TASKS} reserved Tasks were checked)"
         if len(tasks) > _MAX_TASKS
         else ""
     )

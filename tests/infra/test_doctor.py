@@ -432,7 +432,7 @@ def test_number_of_compared_tasks_is_limited_and_shown(stage):
 
     text = diagnose(stage)["reservations"].text
 
-    assert text.endswith("all recorded (only the first 0 reserved Tasks are compared)")
+    assert text.endswith("all recorded (only the first 0 reserved Tasks were checked)")
 
 
 @pytest.mark.parametrize("live_stage", ["127.0.0.2"], indirect=True)

@@ -392,7 +392,7 @@ REFUSED = {
         ),
         ([REFUSED | {"route": "/assignment_callback/fallback"}], "logged no failed callback"),
         ([REFUSED], "answered TaskRouter's callback with 403 InvalidSignature."),
-        ([REFUSED], "checked for https://checked.example/assignment_callback."),
+        ([REFUSED], "checked against https://checked.example/assignment_callback."),
         (
             [REFUSED | {"status": 503, "error": "StoreUnavailable"}],
             "with 503 StoreUnavailable. Run: python -m infra logs --stage dev",
