@@ -41,7 +41,7 @@ class LogFields(TypedDict, total=False):
 
     call_sid: str | None
     changed: bool | None
-    """Whether an event created the record or changed its status."""
+    """Whether an event created a record or changed the recorded status or Activity."""
 
     checked_url: str | None
     """URL against which an invalid signature was checked, without parts that may be secrets."""
@@ -60,7 +60,7 @@ class LogFields(TypedDict, total=False):
     """
 
     found: int | None
-    """Number of Reservations or callbacks on a page."""
+    """Number of Reservations or callbacks in the response."""
 
     likely_cause: str | None
     """Likely cause of an invalid signature; see `chalicelib.adapters.twilio.signature`."""

@@ -10,13 +10,13 @@ export const isUnfinished = ({ status }) => status in PHASES;
 /** Return the status changes, without the initial status `pending`. */
 const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 
-/** Return the entry with which the callback was recorded, or null if something else was recorded first. */
+/** Return the entry that recorded the callback, or null if something other than the callback created the record. */
 const callbackEntry = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
-/** Return when the service began to answer the callback. The time is missing if an earlier version recorded an event before the callback. */
+/** Return when the service began to answer the callback, or undefined if no callback arrived. Also undefined if an earlier version of the service recorded an event before the callback. */
 export const answeredAt = (record) => record.delivery?.answered_at ?? callbackEntry(record)?.at;
 
-/** Return {at, isExact}: when the Reservation was created or, if that is unknown, when its callback arrived shortly afterward. */
+/** Return {at, isExact}: when the Reservation was created or, if that is unknown, when its callback arrived (shortly after its creation). */
 function creationOf(record) {
   const { reserved_at: at, delivery } = record;
   const arrived = delivery?.received_at ?? answeredAt(record);
@@ -25,7 +25,7 @@ function creationOf(record) {
 
 /** Return the steps in the order in which they happened: {kind, at} and the fields of their source. */
 export function stepsOf(record) {
-  const { delivery, claims = [] } = record; // Earlier versions return no claims.
+  const { delivery, claims = [] } = record; // Earlier versions of the API return no claims.
   const answered = answeredAt(record);
   const steps = [
     { ...creationOf(record), kind: "reserved" },
@@ -38,13 +38,13 @@ export function stepsOf(record) {
   return steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
-/** Return the phases until now: {name, time, from, share}. `from` and `share` are fractions of the total time. */
+/** Return the phases up to `now`: {name, time, from, share}. `from` and `share` are fractions of the total time. */
 export function phasesOf(record, now) {
   const recorded = changes(record);
-  // After a record has had the status `gone`, TaskRouter may report an ending with an earlier time.
+  // After a record gets the status `gone`, TaskRouter may still report an ending that happened earlier.
   const known = recorded.filter((change) => change.to !== "gone" || change === recorded.at(-1));
   const marks = [{ to: "pending", at: creationOf(record).at }, ...known];
-  // The changes are in the order of the statuses. If an event reported the next change, that change may have an earlier time.
+  // The changes are in the order of the statuses. A change that an event reported may have an earlier time than the change before it.
   const times = marks.map((_, index) => Math.min(...marks.slice(index).map(({ at }) => Date.parse(at))));
   const phases = marks
     .map(({ to }, index) => {
@@ -83,5 +83,5 @@ export function decisionOf(record) {
 export const wasDecidedBefore = (record) =>
   !callbackEntry(record) && [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
 
-/** Return the rule that chose the answer. Earlier versions recorded the rule only in the first note. */
+/** Return the rule that chose the answer. Earlier versions of the service recorded the rule only in the first entry's note. */
 export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(callbackEntry(record)?.note)?.[1] ?? null;

@@ -1,4 +1,4 @@
-// Timers that keep their pace in a hidden page.
+// Timers that do not slow down while the page is hidden.
 
 const url = new URL("timer_worker.js", import.meta.url).href;
 // The Content-Security-Policy allows only this Trusted Types policy, which allows only one script.
@@ -22,7 +22,7 @@ function startWorker() {
   }
 }
 
-/** Continue with slow timers, because the web worker's script cannot be loaded. */
+/** Fall back to slow timers, because the web worker's script could not be loaded. */
 function loseWorker() {
   isWorkerLost = true;
   callbacks.forEach((callback, id) => setTimeout(fire, 1000, id));

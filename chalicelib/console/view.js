@@ -53,7 +53,7 @@ export class Page extends Component {
     }
   }
 
-  /** Return the elements of the rows that can get the focus. */
+  /** Return the focusable element of each row. */
   targets = () => document.querySelectorAll(".offers.ended > li, .log [aria-expanded], tr[tabindex]");
 }
 

@@ -12,7 +12,7 @@ import { failed, moreButton, PERIOD_TEXTS } from "./view_history.js";
 import { banner, blankRows } from "./view_inbox.js";
 import { causeText, signatureActions, signaturePill } from "./view_inspect.js";
 
-/** The page, which searches when the user opens it or changes the filter in its address. */
+/** The page. It searches when the user opens it or the filter in its address changes, but keeps its results when the user returns from Inspect. */
 export class CallbacksPage extends Page {
   componentDidMount() {
     this.searched = drafts.logFilter;
@@ -58,7 +58,7 @@ export class CallbacksPage extends Page {
   }
 }
 
-/** The filter's form. Typed text takes effect when the user presses Enter or the button. A choice takes effect immediately. Both change the address. */
+/** The filter's form. Typed text takes effect when the user presses Enter or clicks the button. A choice takes effect immediately. In both cases, the address changes. */
 class LogFilter extends Component {
   state = drafts.logTyped?.address === drafts.logFilter ? drafts.logTyped : { typed: logFilter() };
 

@@ -4,7 +4,7 @@ import { number, timeOfDay } from "./format.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
 
-/** The parts of a bar, from the bottom: each part's text, and a function that returns its number of Reservations. */
+/** The parts of a bar, from the bottom up: each part's name, and a function that returns its number of Reservations in an hour. */
 export const SERIES = {
   accepted: (hour) => hour.accepted,
   rejected: (hour) => hour.rejected,
@@ -19,7 +19,7 @@ const PATTERNS = {
   otherEnding: html`<circle cx="3" cy="3" r="1.5" class="dots" />`,
 };
 
-/** The patterns of the parts, which distinguish the parts even without color. */
+/** The fill patterns, which make the parts distinguishable even without color. */
 export const patterns = () => html`<svg class="sprite" width="0" height="0" aria-hidden="true"><defs>
   ${Object.entries(PATTERNS).map(([name, marks]) => html`<pattern key=${name} id=${`p-${name}`} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform=${name === "timeout" ? "rotate(45)" : null}>
     <rect width="6" height="6" class=${`f-${name}`} />${marks}
@@ -90,7 +90,7 @@ function barParts(hour, { x, width, bottom, scale }) {
   });
 }
 
-/** Return sentences about the hour with the most acceptances and the hour with the most timeouts. */
+/** Return the chart's description: the hours with the most acceptances and the most timeouts, and a pointer to the table. */
 function peaks(hours) {
   const sentences = ["accepted", "timeout"].map((name) => {
     const peak = peakOf(name, hours);

@@ -27,7 +27,7 @@ export function createDialog() {
   <//>`;
 }
 
-/** Return the SIDs and names of the Workflows of all loaded Reservations. */
+/** Return the SIDs and names of the Workflows of the listed offers, the Tasks in progress and the loaded History. */
 function knownWorkflows() {
   const { rows, progress } = state.inbox;
   const listed = [...[...rows.values()].map(({ reservation }) => reservation), ...progress, ...state.history.rows];
@@ -36,7 +36,7 @@ function knownWorkflows() {
 
 const LABELS = { attributes: "attributes", workflow_sid: "workflow", task_channel: "taskChannel", priority: "taskPriority", timeout: "taskTimeout" };
 
-/** A label, an input, and below the input an error message or a hint. */
+/** A label and an input, with an error message or a hint below the input. */
 function taskInput(name, input, hint) {
   const mistake = state.creation.mistakes[name];
   const noteId = `task-${name}-note`;

@@ -5,7 +5,7 @@ import { state } from "./state.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
 
-/** The button that exports the list, or the export's progress and outcome. */
+/** The export's progress or outcome, and the button that exports the list or cancels the export. */
 export function exportTools(hasRows) {
   const { exporting: job } = state;
   const isRunning = Boolean(job?.isRunning);

@@ -14,7 +14,7 @@ import { endingPill, inspectButton, isSupervisor, nameParts, statusKind, STATUSE
 
 export const PERIOD_TEXTS = { hour: "lastHour", day: "lastDay", week: "lastWeek", all: "unlimited" };
 
-/** The page, which loads the list when the user opens it. */
+/** The page. It loads the list when the user opens it, but keeps a loaded list when the user returns from Inspect. */
 export class HistoryPage extends Page {
   componentDidMount() {
     if (!state.isReturning || !state.history.rows.length) {
@@ -91,7 +91,7 @@ export const failed = (problem, load, title) => html`<div class="nothing" role="
   <button type="button" onClick=${() => load()}>${text("tryAgain")}</button>
 </div>`;
 
-/** The button that loads more rows and remains visible meanwhile, and the reason for a failure. */
+/** The button that loads more rows and stays visible while they load, and the reason for a failure. */
 export const moreButton = ({ cursor, loading, isSlow, problem }, load, labelKey) => html`
   ${loading && isSlow && html`<p class="muted" role="status">${text("loadingHistory")}</p>`}
   ${problem && html`<p class="wrong" role="alert">${icon("info")}${problem()}</p>`}

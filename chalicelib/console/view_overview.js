@@ -18,7 +18,7 @@ const OUTDATED = 180_000;
 const MAX_QUEUES = 10;
 const INITIAL_SWEEPS = 8;
 
-/** The page, which loads the statistics while it is open. */
+/** The page, which refreshes the statistics while it is open. */
 export class OverviewPage extends Page {
   componentDidMount() {
     scrollTo(0, 0);

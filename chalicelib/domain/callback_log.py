@@ -59,7 +59,7 @@ class LogPosition:
         skipped: number of matching lines written at that time that have already been returned.
         since: epoch ms; the start of the time window to search next. If 0, the log adapter
             chooses the window.
-        token: the log service's token for the rest of this window, if a part has been searched.
+        token: the log service's token for the rest of this window, if part of it has been searched.
         seen_at: epoch ms; the time of the last matching line in the searched part.
         seen: number of matching lines written at that time in the searched part.
     """
@@ -99,7 +99,7 @@ class LogPage:
         searched_until: epoch ms; this page and the pages before it contain all matching lines that
             were written at this time or later.
         position: the position after this page. On the last page, `position.at` is before the
-            query's oldest time.
+            earliest time of the query.
     """
 
     lines: Sequence[LogLine]
@@ -112,8 +112,8 @@ class CallbackQuery:
     """A query for the lines of callbacks.
 
     Attributes:
-        since: epoch ms; the oldest time to search.
-        until: epoch ms; the newest time to search.
+        since: epoch ms; the earliest time to search.
+        until: epoch ms; the latest time to search.
         fields: the values that fields must have, by name. Log adapters copy names and values into
             filter patterns, so each value must be a SID, a route of CALLBACK_ROUTES or a number.
     """

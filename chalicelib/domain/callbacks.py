@@ -52,7 +52,7 @@ _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
 """A "%" that does not begin an encoded byte. Twilio never sends such a "%"."""
 
 _MAX_STRAYS = 200
-"""Maximum number of literal "%" characters in a form. The maximum limits the search time."""
+"""Maximum number of literal "%" characters in a form, to limit the time spent finding them."""
 
 
 class Form(dict[str, str]):
@@ -292,7 +292,7 @@ class ReservationEvent:
 
 
 def event_time(form: Form, *, until: int = 0) -> int | None:
-    """Return the time of an event in epoch ms, or None if its ``Timestamp`` is malformed.
+    """Return an event's time in epoch ms, or None if its ``Timestamp`` is missing or malformed.
 
     Twilio does not document ``TimestampMs``, so it is used only if it agrees with ``Timestamp``.
     Otherwise, the time is *until* (epoch ms), clamped to the second in ``Timestamp``.

@@ -11,7 +11,7 @@
     │   └── InvalidSignature     403  no valid Twilio signature
     ├── NotFound                 404  unknown resource
     ├── MethodNotAllowed         405  method not supported by the route
-    ├── ReservationNotPending    409  has, or is being changed to, a different status
+    ├── ReservationNotPending    409  ruled out by the status or a change in progress
     ├── InstructionAlreadySent   409  an instruction was, or may have been, sent
     ├── TaskUnidentified         409  the Task for an Idempotency-Key can't be identified
     ├── AnswerUnknown            409  the answer to the callback may have called a phone
@@ -138,7 +138,7 @@ class MethodNotAllowed(AppError):
 
 
 class ReservationNotPending(AppError):
-    """The Reservation has a different status, or is being changed to a different status."""
+    """The Reservation's status, or a change of the status in progress, rules out the request."""
 
     status = 409
     code = "ReservationNotPending"
@@ -200,7 +200,7 @@ class OutcomeUnknown(AppError):
         """Build the error for an outcome that is not known yet.
 
         Args:
-            at: epoch ms at which the current claim or lease expires; None without a claim or lease.
+            at: epoch ms at which the current claim or lease expires; None if there is neither.
             now: epoch ms.
             failure: the error that ended the request, if any. Its `retry_after` may be longer.
             message: a sentence about the unknown outcome; None for the outcome of a Reservation.

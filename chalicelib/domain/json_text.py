@@ -173,7 +173,7 @@ def _without_lone_surrogates(text: str) -> str:
 
 
 def _read_number(text: str) -> float:
-    """Return a number; a float that is not finite for NaN, Infinity or a number out of range."""
+    """Return a number. NaN, Infinity and numbers out of range become floats that are not finite."""
     try:
         return int(text)
     except ValueError:  # not an integer, or more digits than sys.get_int_max_str_digits()

@@ -76,8 +76,8 @@ def public_text(message: str, private: Iterable[str]) -> str:
     Returns:
         The message without its final period, truncated to MAX_REASON_LENGTH characters; empty if
         the message is too long to be a sentence. "…" replaces private strings. It also replaces
-        words of at least four characters with which a word in a private string begins. Finally, "…"
-        replaces possible attribute values and contacts: JSON, quoted text, text after a colon
+        a word of at least four characters if a word in a private string begins with it. Finally,
+        "…" replaces possible attribute values and contacts: JSON, quoted text, text after a colon
         (except after the first word), URLs, addresses, and phone or card numbers.
     """
     import re  # noqa: PLC0415  needed for error messages only
@@ -125,7 +125,7 @@ def _values_in(text: str) -> Iterator[str]:
 
 
 def describe_connection_failure(url: str, error: BaseException) -> str:
-    """Return a service's address and the failure: "at … did not respond in time".
+    """Return a service's address and the failure, as in "at … did not respond in time".
 
     Args:
         url: the requested URL. Only its scheme, host and port are returned, because the other

@@ -1,7 +1,7 @@
 """The Reservation and its state machine.
 
 TaskRouter is the source of truth; a record mirrors TaskRouter's status. MOVES and OBSERVED define
-the state machine. The conditions in DynamoDB are generated from these two tables.
+the state machine. The conditions of DynamoDB writes are generated from these two tables.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ OBSERVED: Mapping[Status, frozenset[Status]] = {
 reported status is late or repeated, and is ignored."""
 
 OPEN = (_S.PENDING, _S.ACCEPTED, _S.WRAPPING)
-"""The non-final statuses, in the order of a Reservation's life cycle. The sweep checks them."""
+"""The non-final statuses, in life-cycle order. The sweep checks Reservations in these statuses."""
 
 ACHIEVED: Mapping[Status, frozenset[Status]] = {
     _S.ACCEPTED: frozenset({_S.ACCEPTED, _S.WRAPPING, _S.COMPLETED}),

@@ -20,10 +20,10 @@ PAGE = "console/"
 """The console's page, relative to the root of the app."""
 
 FRIENDLY_NAME = "friendly_name"
-"""The name in OIDC_WORKER_ATTRIBUTE that stands for the Worker's friendly name."""
+"""The value of OIDC_WORKER_ATTRIBUTE that stands for the Worker's friendly name."""
 
 EVERYONE = "*"
-"""The name in OIDC_ROLES that stands for everyone whom the provider signs in."""
+"""The key in OIDC_ROLES that stands for everyone whom the provider signs in."""
 
 EVERYONE_IS_A_WORKER = f'{{"{EVERYONE}": "{Role.WORKER}"}}'
 """Default of the setting OIDC_ROLES."""

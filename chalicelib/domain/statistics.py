@@ -12,7 +12,7 @@ HOURS = 24
 """Number of hours whose Reservations are counted: the current hour and the 23 before it."""
 
 MAX_PER_HOUR = 20_000
-"""Number of Reservations read for an hour after which no further index page is read."""
+"""Once this many Reservations of an hour have been read, no further index page is read."""
 
 MAX_SAMPLES = 100
 """Maximum number of accepted Reservations to measure: the limit of one BatchGetItem request."""
@@ -28,7 +28,7 @@ PERCENTILES = (50, 90, 95, 99)
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """An entry of the ``by_hour`` index. Times are epoch ms."""
+    """An entry in the ``by_hour`` index. Times are epoch ms."""
 
     reservation_sid: str
     reserved_at: int
@@ -183,9 +183,9 @@ def time_to_accept(
 
     Returns:
         The time, or None if it is unknown. The time is unknown if no acceptance is recorded, or if
-        the first report of the acceptance was late or reported a later status. The time is also
-        unknown if that report was the first report of the Reservation, because the time of the
-        creation or of the acceptance is then unknown.
+        the first report of the acceptance came from one of *late_sources* or reported a status
+        after ``accepted``. The time is also unknown if that report was the first report of the
+        Reservation, because the time of the creation or of the acceptance is then unknown.
     """
     for entry in history:
         if entry.to in ACHIEVED[Status.ACCEPTED]:

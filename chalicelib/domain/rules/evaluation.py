@@ -127,7 +127,7 @@ class Rules:
 
     @property
     def may_ring(self) -> bool:
-        """Whether any answer is an instruction that calls a phone or moves a caller.
+        """Whether any possible answer is an instruction that calls a phone or moves a caller.
 
         Also true if the rules could not be loaded, because other processes may have loaded rules
         with such answers.

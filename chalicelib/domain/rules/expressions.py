@@ -199,7 +199,7 @@ _PHRASES = {
     "not like": "!starts_with(TEXT, PREFIX)",
     "not between": "!(PATH >= `5` && PATH <= `10`)",
 }
-"""Operators of several words (in lower case), with their JMESPath equivalents."""
+"""Operators that consist of several words (in lower case), with their JMESPath equivalents."""
 
 _PHRASE = re.compile(
     r"is(?!\s+null)(?:\s+not(?:\s+null)?)?\b|not\s+(?:null|exists|like|between)\b", re.IGNORECASE
@@ -320,7 +320,7 @@ def _number_hint(text: str, position: int) -> str:
 
 
 def _translate_membership(test: re.Match[str]) -> str:
-    """Return the JMESPath for a membership test in TaskRouter's syntax; "" if there is none."""
+    """Return the JMESPath for a TaskRouter membership test; "" if there is no equivalent."""
     left, operator, right = test["left"], test["operator"].lower(), test["right"]
     if right.lower() in ("any", "all"):
         return ""

@@ -98,9 +98,9 @@ _PartialFacts.__name__ = "dict"
 def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     """Return the facts of a callback.
 
-    ``task`` and ``worker`` are the attributes as objects, empty if there are none. ``age`` is the
-    age of the Task in seconds. Other missing facts are None. An expression that reads an
-    unreadable fact raises UnreadableFact.
+    ``age`` is the age of the Task in seconds. ``task`` and ``worker`` are the attributes as
+    objects, empty if there are none. All other missing facts are None. An expression that reads
+    an unreadable fact raises UnreadableFact.
     """
     received = {
         "TaskAttributes": callback.task_attributes,

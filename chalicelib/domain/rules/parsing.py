@@ -79,7 +79,7 @@ def parse_unreadable(document: Mapping[str, Any]) -> Instruction:
 
 
 def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
-    """Return the errors of a rule, and the rule if there are no errors."""
+    """Return the errors in a rule, and the rule if there are no errors."""
     values = dict(table)
     errors = list(_name_errors(values.pop("name", None)))
     if values.pop(_UNREADABLE, None) is not None:
