@@ -49,7 +49,7 @@ class CallbackLog(Protocol):
         Args:
             query: the lines to yield. Other lines may be yielded too.
             limit: number of lines that the caller needs; a page may contain more or fewer lines.
-            position: the position at which the search starts; its time is the query's newest time.
+            position: the position at which the search starts; its time is the query's latest time.
 
         Raises:
             BadRequest: the position's token is unknown or has expired.
