@@ -72,7 +72,7 @@ class LocalDynamoDb:
 
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[LocalDynamoDb]:
-    """A local DynamoDB server in a thread, shared by all tests of this process."""
+    """A local DynamoDB server in a thread, shared by all tests in this process."""
     server = local_dynamodb.create_server(0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

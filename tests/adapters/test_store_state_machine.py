@@ -88,7 +88,7 @@ def test_status_is_recorded_if_the_transition_is_allowed_and_ignored_otherwise(
     ("status", "target"),
     list(itertools.product(Status, [Status.ACCEPTED, Status.REJECTED, Status.COMPLETED])),
 )
-def test_status_can_be_claimed_only_if_the_transition_is_allowed(
+def test_claim_succeeds_only_if_the_transition_to_its_target_is_allowed(
     store: DynamoReservationStore, status: Status, target: Status
 ) -> None:
     reservation_sid = seed(store, status)

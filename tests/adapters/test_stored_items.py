@@ -1,4 +1,4 @@
-"""Each write of the store changes exactly the expected attributes of a record."""
+"""Each write changes exactly the expected attributes of a record."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -123,7 +123,7 @@ def without(item: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def record_updates(store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list to which each UpdateItem request adds its table."""
+    """Return a list that collects the table name of each later UpdateItem request."""
     tables: list[str] = []
     update_item = store._client.update_item
 
@@ -216,7 +216,7 @@ def test_callback_gets_its_answer_only_after_the_claim_has_expired(
 
 
 @pytest.mark.parametrize("instruction", [*RINGING, "accept"])
-def test_withheld_instruction_of_a_late_callback_is_recorded_only_if_it_calls_a_phone(
+def test_instruction_withheld_from_a_late_callback_is_recorded_only_if_it_calls_a_phone(
     store: DynamoReservationStore, instruction: str
 ) -> None:
     reservation = make_reservation(answer={"instruction": instruction})
@@ -263,7 +263,7 @@ def test_callback_after_an_instruction_sent_over_rest_gets_no_instruction(
 
 @pytest.mark.parametrize(("seconds", "writes"), [(0.2, 2), (0.21, 1)])
 @pytest.mark.parametrize("status", [Status.PENDING, Status.CANCELED])
-def test_second_write_of_a_callback_starts_only_in_the_first_tenth_of_the_time_limit(
+def test_second_write_for_a_callback_starts_only_in_the_first_tenth_of_the_time_limit(
     store: DynamoReservationStore,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,

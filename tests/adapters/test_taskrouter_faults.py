@@ -1,4 +1,4 @@
-"""Operations of the TaskRouter client end in time and report whether their request was sent.
+"""The TaskRouter client's operations meet their time limits and report whether a request was sent.
 
 The tests use real sockets and short time limits.
 """
@@ -261,7 +261,7 @@ SLOW = [
 
 @pytest.mark.parametrize("call", [fetch, instruct])
 @pytest.mark.parametrize("respond", SLOW)
-def test_response_that_does_not_end_is_abandoned_in_time(
+def test_response_that_does_not_end_is_abandoned_at_the_time_limit(
     server: ScriptedServer,
     call: Callable[[TwilioTaskRouter], object],
     respond: Callable[[Peer], None],
@@ -281,12 +281,14 @@ def test_response_that_does_not_end_is_abandoned_in_time(
     assert len(server.requests) == 1
 
 
-def test_request_that_the_server_does_not_read_is_abandoned_in_time(server: ScriptedServer) -> None:
+def test_request_that_the_server_does_not_read_is_abandoned_at_the_time_limit(
+    server: ScriptedServer,
+) -> None:
     server.script = lambda peer: peer.ended.wait(3) and None
     assert isinstance(error_of(create_large, server.url), TaskRouterUnavailable)
 
 
-def test_connection_to_a_server_with_a_full_backlog_is_abandoned_in_time() -> None:
+def test_connection_to_a_server_with_a_full_backlog_is_abandoned_at_the_time_limit() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         waiting = [socket.socket() for _ in range(3)]
@@ -410,7 +412,9 @@ def respond_slowly(peer: Peer, body: bytes, seconds: float) -> None:
         peer.send(body)
 
 
-def test_endless_list_of_reserved_tasks_is_abandoned_in_time(server: ScriptedServer) -> None:
+def test_endless_list_of_reserved_tasks_is_abandoned_at_the_time_limit(
+    server: ScriptedServer,
+) -> None:
     page = {"tasks": [{"sid": TASK}], "meta": {"key": "tasks", "next_page_url": f"{server.url}/n"}}
     server.script = lambda peer: respond_slowly(peer, response(page), 0.01)
     error = error_of(TwilioTaskRouter.list_reserved_tasks, server.url, limit=2 * SECONDS)
@@ -418,7 +422,7 @@ def test_endless_list_of_reserved_tasks_is_abandoned_in_time(server: ScriptedSer
     assert len(server.requests) > 2
 
 
-def test_slow_pages_of_events_are_abandoned_in_time(server: ScriptedServer) -> None:
+def test_slow_pages_of_events_are_abandoned_at_the_time_limit(server: ScriptedServer) -> None:
     event = {"event_type": "reservation.created", "event_data": {}}
     next_page = {"key": "events", "next_page_url": f"{server.url}/n"}
     page = response({"events": [event] * 1000, "meta": next_page})
@@ -431,14 +435,14 @@ def test_slow_pages_of_events_are_abandoned_in_time(server: ScriptedServer) -> N
     assert type(error) is TaskRouterUnavailable
 
 
-def test_search_with_slow_fetches_is_abandoned_in_time(server: ScriptedServer) -> None:
+def test_search_with_slow_fetches_is_abandoned_at_the_time_limit(server: ScriptedServer) -> None:
     tasks = response({"tasks": [{"sid": TASK}] * 5, "meta": {"key": "tasks"}})
     server.script = lambda peer: respond_slowly(peer, tasks, SECONDS * 0.4)
     error = error_of(lambda client: client.find_tasks("idempotency_marker", "x"), server.url)
     assert type(error) is TaskRouterUnavailable
 
 
-def test_retry_with_a_renewed_key_shares_the_time_limit(server: ScriptedServer) -> None:
+def test_request_and_its_retry_with_a_new_key_share_one_time_limit(server: ScriptedServer) -> None:
     class RotatedSecrets(FixedSecrets):
         def refresh(self) -> Secrets:
             return Secrets(("token",), {"SK" + "e" * 32: "new"})
@@ -459,7 +463,7 @@ def test_retry_with_a_renewed_key_shares_the_time_limit(server: ScriptedServer) 
     started = time.monotonic()
     with pytest.raises(TaskRouterUnavailable):
         accept(client)
-    # A second request with its own time limit would end after 1.7 times the limit.
+    # If the retry had its own time limit, the call would end after 1.7 times the limit.
     assert time.monotonic() - started < seconds * 1.5
     assert len(server.requests) == 2
 

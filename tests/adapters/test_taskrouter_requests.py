@@ -250,7 +250,9 @@ def test_operation_sends_the_expected_request_and_reads_the_response(
     assert [parsed(each) for each in server.requests] == [request]
 
 
-def test_period_of_an_event_list_is_rounded_down_to_whole_seconds(server: ScriptedServer) -> None:
+def test_start_and_end_dates_of_an_event_list_are_rounded_down_to_whole_seconds(
+    server: ScriptedServer,
+) -> None:
     first = listed("events")
     first["meta"]["next_page_url"] = f"{server.url}{PATH}/Events?Page=1"
     serve(server, response(200, first), response(200, listed("events")))

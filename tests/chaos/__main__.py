@@ -32,7 +32,7 @@ def main() -> None:
     type=click.Choice(["defer", "accept"]),
     default="defer",
     show_default=True,
-    help="The app's answer to callbacks.",
+    help="The app's answer to callbacks that match no rule.",
 )
 @click.option(
     "--limit",

@@ -36,7 +36,7 @@ _STATUSES = {"created": "pending", "wrapup": "wrapping"}
 
 @dataclass(frozen=True)
 class UpdateRequest:
-    """A request to update a Reservation; `at` is the time of receipt in epoch ms."""
+    """A request to change the status of a Reservation; `at` is the time of receipt in epoch ms."""
 
     reservation_sid: str
     to: Status
@@ -54,7 +54,7 @@ class EngineTaskRouter:
         callbacks: All assignment callbacks and Reservation event callbacks so far. The engine does
             not send callbacks.
         statuses: All statuses by Reservation SID, including those of deleted Reservations.
-        update_requests: All update requests received.
+        update_requests: All requests to change the status of an existing Reservation.
         executed_instructions: Number of instructions executed over REST, by Reservation SID.
     """
 

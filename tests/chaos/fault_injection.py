@@ -50,7 +50,7 @@ class FaultInjector:
         try:
             result = function(*args, **kwargs)
         except Exception:
-            # A call that raises an exception has also ended.
+            # The call has ended, so perform the action even though the call failed.
             self._act(number, AFTER, name)
             raise
         if isinstance(result, Iterator):

@@ -183,7 +183,7 @@ def test_instructions_are_reported_only_if_more_than_one_was_sent(instructions, 
     assert differences(truth=truth, observations=observed) == expected
 
 
-def test_instruction_that_was_not_sent_is_reported():
+def test_confirmed_instruction_that_did_not_reach_taskrouter_is_reported():
     observed = Observations(sent_instructions=["WR1"])
     (difference,) = differences(observations=observed)
     assert difference.startswith("wrong confirmation: no instruction for WR1 reached TaskRouter")

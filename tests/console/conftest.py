@@ -1,4 +1,4 @@
-"""Fixtures that show the console in Chromium, with a fake API.
+"""Fixtures that open the console in Chromium, with a fake API.
 
 The app itself serves the page, under the path of an API Gateway stage. The tests in
 `tests/e2e/test_console.py` use the real API.
@@ -53,7 +53,7 @@ def token(role: str = "worker", *, seconds: int = 3600, identity: str = "", name
 
 
 def iso(at: float) -> str:
-    """Return epoch seconds in the API's time format."""
+    """Convert epoch seconds to the API's time format."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
 
 
@@ -288,7 +288,7 @@ class FakeApi:
         return answer
 
     def record_poll_times(self) -> list[float]:
-        """Return a list to which each later overview request adds its monotonic time."""
+        """Return a list that collects the monotonic time of each later overview request."""
         times: list[float] = []
         respond = self.respond
 

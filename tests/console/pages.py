@@ -41,7 +41,7 @@ def wait_until(page: Page, condition, seconds=15):
 def click_background(page: Page) -> None:
     """Click an empty area.
 
-    After typing, the page ignores decision shortcuts for a while. A click ends this pause.
+    For a while after the user types, the page ignores decision shortcuts. A click ends this pause.
     """
     page.mouse.click(5, 5)
 
@@ -120,7 +120,7 @@ def hold_lists(api, status=None) -> threading.Event:
 
 
 def share_token(open_console, page: Page, identity: str = "") -> None:
-    """Open another tab with a supervisor's token, so that an expired session can use it."""
+    """Open another tab with a supervisor's token, which an expired session can then use."""
     user_token = token("supervisor", identity=identity, name="other tab")
     other = open_console(user_token, context=page.context)
     expect(other.locator(".live")).to_contain_text("Live")
@@ -163,7 +163,7 @@ def posts(api):
 
 
 def error(status: int, code: str, *, reason: str = "", **headers: str):
-    """Return an error response. If *reason* is given, TaskRouter refused the request."""
+    """Return an error response. If *reason* is given, the error is a refusal by TaskRouter."""
     message = f"TaskRouter refused the request {reason}" if reason else "Reason."
     return status, {"Code": code, "Message": message}, headers
 

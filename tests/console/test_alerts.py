@@ -216,7 +216,7 @@ def test_automatic_renewal_of_an_ended_session_does_not_alert_the_user(
 
 
 # Chromium treats each evaluation by Playwright as a user action, which would unblock the sound.
-# With this script, only clicks and keys are user actions for the page.
+# With this script, only clicks and key presses count as user actions.
 IGNORE_EVALUATIONS = """
   localStorage.setItem("console.sound", "true");
   const activation = {hasBeenActive: false};

@@ -88,7 +88,7 @@ def test_polls_obey_the_retry_after_header_of_a_throttled_response(open_console,
 
 @pytest.fixture
 def pause(api):
-    """A function that makes the server throttle one poll and request a pause of a minute."""
+    """A function that makes the server throttle one poll and request a one-minute pause."""
     api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
     original = api.respond
 
@@ -312,7 +312,7 @@ def test_page_shows_reconnecting_while_an_overview_is_overdue(open_console, api)
     expect(page.locator(".live")).to_contain_text("Live")
     allowed.clear()
     wait_until(page, waiting.is_set)
-    # The request fails only after 10 s.
+    # The page would abandon the request only after 10 s.
     expect(page.locator(".live")).to_contain_text("Reconnecting")
     allowed.set()
     expect(page.locator(".live")).to_contain_text("Live")

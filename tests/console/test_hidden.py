@@ -45,7 +45,7 @@ class Tab:
         self._responses[message.get("id", 0)] = message
 
     def send(self, method: str, **parameters: Any) -> Any:
-        """Send a command of the DevTools protocol to the tab; return the command's result."""
+        """Send a DevTools protocol command to the tab; return the command's result."""
         self._last_id += 1
         message = {"id": self._last_id, "method": method, "params": parameters}
         attached = {"sessionId": self._attached, "message": json.dumps(message)}

@@ -31,7 +31,7 @@ def refuse_lists(api) -> None:
 # History
 
 
-def test_history_lists_endings_newest_first_with_names(open_console, api):
+def test_history_lists_offers_newest_first_with_names(open_console, api):
     api.add_past_reservation("Old", "timeout", 900)
     api.add_past_reservation("New", "completed", 300, task_channel_name="voice")
     page = open_console()

@@ -257,7 +257,7 @@ def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_co
 
 
 def truncate_overview(api, *, pending_omitted=False):
-    """Add accepted (or pending) Reservations, so that the overview is truncated."""
+    """Make the overview omit accepted Reservations or, with *pending_omitted*, pending ones."""
     api.max_open = 5
     for _ in range(8):
         if pending_omitted:

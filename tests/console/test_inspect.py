@@ -583,7 +583,7 @@ def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, ap
         ("accepted", 7_200, 24, False),
     ],
 )
-def test_link_to_the_log_searches_only_the_time_of_the_reservation(
+def test_link_to_the_log_chooses_the_shortest_period_that_covers_the_reservation(
     open_console, api, *, status, ago, hours, is_past
 ):
     ended_at = time.time() - ago + 97.339 + 289

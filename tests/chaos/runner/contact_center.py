@@ -259,7 +259,7 @@ class ContactCenter:
         )
         if response.status in {_OK, _ACCEPTED}:
             self.observations.sent_instructions.append(sid)
-        elif response.status not in {409, 503, None} and not _is_rejected_by_taskrouter(response):
+        elif response.status not in {409, 503, None} and not _is_refused_by_taskrouter(response):
             self.observations.errors.append(f"{response} for the instruction for {sid}")
 
     async def _complete(self, sid: str, task_sid: str, plan: ReservationPlan) -> None:
@@ -289,10 +289,10 @@ class ContactCenter:
             self.observations.errors.append(f"error in the test runner: {error!r}")
 
 
-def _is_rejected_by_taskrouter(response: HttpResponse) -> bool:
-    """Return whether the response reports that TaskRouter rejected an instruction.
+def _is_refused_by_taskrouter(response: HttpResponse) -> bool:
+    """Return whether the response reports that TaskRouter refused an instruction.
 
-    The app sends this response if it cannot fetch the Reservation afterward. If the fetch succeeds,
-    the app finds that the Reservation is no longer pending and responds with 409.
+    After a refusal, the app fetches the Reservation. The app sends this response only if the fetch
+    fails. Otherwise, the app finds that the Reservation is no longer pending and responds with 409.
     """
     return response.status == _BAD_REQUEST and response.body["Code"] == "TaskRouterRefused"

@@ -1,7 +1,8 @@
-"""The random plan of a run, based on the seed and the index of each Reservation and Task.
+"""The random plan of a run.
 
-The seed does not control how the processes interleave, so two runs with the same seed are similar
-but not identical.
+The seed determines the plan for each Reservation, Task and reconciliation by number. The seed does
+not control how the processes interleave, so two runs with the same seed are similar but not
+identical.
 """
 
 import random
@@ -222,7 +223,8 @@ class Plan:
 
     Args:
         seed: Seed of all random choices.
-        fault_rate: Average number of faults per Reservation. Task creation has separate faults.
+        fault_rate: Average number of faults per Reservation. Task creation and reconciliation
+            have separate faults.
     """
 
     seed: int
@@ -239,7 +241,7 @@ class Plan:
         count = int(whole) + (rng.random() < fraction)
         request_faults = tuple(_choose(rng, _REQUEST_FAULTS) for _ in range(count))
         if _ANSWER_UNRECORDED in request_faults:
-            # The answer may have called a phone, so the app must reject a second instruction.
+            # The answer may have called a phone, so the app must refuse a second instruction.
             decision = Decision.ACCEPT_BY_PHONE
         if decision in _INSTRUCTIONS:
             # TaskRouter executes each duplicate of an instruction.
@@ -256,7 +258,7 @@ class Plan:
         )
 
     def list_faults(self, number: int) -> tuple[RequestFault, ...]:
-        """Return the faults for the requests for lists in the reconciliation *number*."""
+        """Return the faults for the list requests of the reconciliation with this number."""
         rng = random.Random(f"{self.seed}/reconciliation/{number}")  # noqa: S311  not for secrets
         if rng.random() >= _LIST_FAULT_SHARE:
             return ()
