@@ -303,7 +303,7 @@ def _call(client: Any, operation: str) -> None:
 
 @pytest.mark.parametrize("operation", ["UpdateItem", "GetItem"])
 @pytest.mark.parametrize("step", SLOW.values(), ids=SLOW)
-def test_slow_response_is_abandoned_in_time(
+def test_slow_response_is_abandoned_at_the_time_limit(
     client_at: Callable[[str], Any], step: Step, operation: str
 ) -> None:
     with scripted_server(step) as server:
@@ -363,7 +363,9 @@ def test_request_is_not_sent_after_a_hanging_name_lookup_is_abandoned(
         assert server.requests == []
 
 
-def test_hanging_tls_handshake_is_abandoned_in_time(client_at: Callable[[str], Any]) -> None:
+def test_hanging_tls_handshake_is_abandoned_at_the_time_limit(
+    client_at: Callable[[str], Any],
+) -> None:
     with scripted_server(stay_silent) as server:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):

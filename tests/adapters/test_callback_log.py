@@ -389,7 +389,7 @@ def test_failure_of_a_later_request_leaves_an_incomplete_page(
     assert not page.is_complete
 
 
-def test_search_with_a_slow_response_ends_in_time(fake_logs: FakeLogs) -> None:
+def test_search_with_a_slow_response_ends_at_the_time_limit(fake_logs: FakeLogs) -> None:
     def wait(_number: int) -> None:
         time.sleep(1)
 

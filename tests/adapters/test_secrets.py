@@ -72,7 +72,7 @@ def test_secure_string_is_read_from_the_ssm_api(moto_over_http: MotoOverHttp) ->
 
 
 @pytest.mark.parametrize("step", SLOW.values(), ids=SLOW)
-def test_slow_ssm_response_is_abandoned_in_time(
+def test_slow_ssm_response_is_abandoned_at_the_time_limit(
     monkeypatch: pytest.MonkeyPatch, step: Step
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
