@@ -1,6 +1,6 @@
 """Parsers of settings: functions that convert the text of a setting.
 
-Each function raises ValueError if the text is malformed. The message is a predicate, such as
+A parser raises ValueError if the text is malformed. The message is a predicate, such as
 ``must be a port from 1 to 65535``.
 """
 

@@ -56,7 +56,7 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
     oldest = now - RETENTION_DAYS * _DAY_MS
     query = CallbackQuery(
         since=oldest if since is None else max(since, oldest),
-        # A UTC offset can move `until` before year 1, which responses can't contain, so clamp it.
+        # With a UTC offset, `until` can be before year 1. Responses can't contain such a time.
         until=max(oldest - 1, min(now, position.at, now if until is None else until)),
         fields=_parse_fields(parameters),
     )

@@ -28,7 +28,7 @@ def assignment_callback() -> dict[str, Any]:
 def fallback() -> dict[str, Any]:
     """Answer a callback sent to the Workflow's fallback URL, even if DynamoDB fails.
 
-    In that case, the Reservation may not be recorded, and an alarm fires. An event or a
+    If DynamoDB fails, the Reservation may not be recorded, and an alarm fires. An event or a
     reconciliation creates the missing record later.
     """
     return _answer_callback(is_fallback=True)

@@ -107,7 +107,7 @@ def _console() -> _Console:
 
 
 def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) -> None:
-    """Add a module, without its import and export statements, after the modules that it imports.
+    """Add a module, without its imports and ``export`` keywords, after the modules it imports.
 
     The modules are combined into two scripts, and the styles into one style sheet, because API
     Gateway throttles requests. With one request per module, a few agents who load the page at the
@@ -147,7 +147,7 @@ def _values(source: str) -> str:
 def _shorten(text: str) -> str:
     """Remove comments, indentation, most line breaks, and the spaces around some operators.
 
-    htm ignores line breaks in its templates. No text of the page contains these operators.
+    htm ignores line breaks in its templates. No text on the page contains these operators.
     """
     lines = _INDENTATION.sub("", _COMMENT.sub("", text))
     return _OPERATOR.sub(r"\1", _LINE_BREAK.sub("", lines))

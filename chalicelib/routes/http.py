@@ -87,7 +87,7 @@ def route(
             first arguments. The body may be JSON, a form or empty, and web pages from the origin
             in CORS_ALLOW_ORIGIN may call the route. None if the route needs no token, because
             Twilio calls it or because it is public.
-        parameters: the names of all parameters; a request with any other parameter is rejected.
+        parameters: the names of all parameters; a request with any other parameter is refused.
             None if the view checks the names, or if the route needs no token.
         tutorial_methods: the methods that are supported only if TUTORIAL_ROUTES is true.
     """

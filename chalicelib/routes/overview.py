@@ -138,7 +138,7 @@ def _is_match(header: str, tag: str) -> bool:
 def _worker_json(
     principal: Principal, reservations: list[Reservation], current: "WorkerActivity | None"
 ) -> dict[str, Any] | None:
-    """Return the caller's Worker, or None if the caller's role has no Worker."""
+    """Return the caller's Worker, or None if the caller has no Worker."""
     if principal.worker_sid is None:
         return None
     if current is not None and current.worker_name:

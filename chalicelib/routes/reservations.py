@@ -166,7 +166,7 @@ def accept(principal: Principal, parameters: Parameters, sid: str) -> Response:
     parameters=("task_sid", "activity_sid"),
 )
 def reject(principal: Principal, parameters: Parameters, sid: str) -> dict[str, Any]:
-    """Reject a Reservation; ``activity_sid`` is the Activity that the Worker moves to."""
+    """Reject a Reservation; ``activity_sid`` selects the Activity that the Worker moves to."""
     return _decide(Status.REJECTED, sid, principal, parameters)
 
 
@@ -369,7 +369,7 @@ def mask_signed_url(url: str, route_path: str) -> str:
 
 
 def sent_json(reservation: Reservation) -> dict[str, Any] | None:
-    """Return the instruction that was sent over REST, without its secrets, and its sender."""
+    """Return the instruction sent or being sent over REST, without its secrets, and its sender."""
     sent = reservation.instruction_sent
     if sent is None:
         return None

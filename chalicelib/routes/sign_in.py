@@ -54,7 +54,7 @@ _PROMPTS = ("silent", "choose_account")
 _MAX_TOKEN_LENGTH = 4_000
 """Maximum length of a token in a cookie.
 
-Browsers ignore a cookie whose name and value have more than 4,096 characters.
+Browsers ignore a cookie whose name and value together have more than 4,096 characters.
 """
 
 

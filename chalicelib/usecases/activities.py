@@ -73,9 +73,9 @@ def switch_activity(
 
 
 def _record(current: WorkerActivity, activities: WorkerActivities, now: int) -> None:
-    # TaskRouter returns whole seconds. Record the latest time in that second that is not after the
-    # start of the request: the response includes all changes before the request, but an event may
-    # report a later change in the same second.
+    # TaskRouter returns the time of the change in whole seconds. Record the latest time in that
+    # second that is not after the start of the request: the response includes all changes before
+    # the request, but an event may report a later change in the same second.
     changed_at = latest_in_second(current.changed_at, now)
     # If the write fails, an event or the next request to list the Activities corrects the record.
     with suppress(StoreUnavailable):

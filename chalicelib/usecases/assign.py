@@ -84,7 +84,8 @@ def assign(
     """Record a Reservation and return the answer to its assignment callback.
 
     A repeated callback gets the first answer, regardless of later changes. TaskRouter may post a
-    callback twice: when it retries a connection, or to the fallback URL after a slow response.
+    callback a second time when it retries a connection, or when it requests the fallback URL after
+    a slow response.
 
     Args:
         callback: the callback, with a verified signature.

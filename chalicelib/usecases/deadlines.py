@@ -95,9 +95,9 @@ class Deadlines:
             deadlines = (rejects_at, expires_at + self.grace * 1000)
             return min((at for at in deadlines if at is not None and at > now), default=check_at)
         if status is Status.WRAPPING:
-            # The wrap-up may have started before now, so the sweep may have to complete the
-            # Reservation earlier. When the sweep checks the Reservation, it reads the start from
-            # the record.
+            # The wrap-up may have started before now, so it may reach its limit before this check.
+            # When the sweep checks the Reservation, it reads the start of the wrap-up from the
+            # record.
             return min(check_at, self.completes_at(now) or check_at)
         return check_at
 

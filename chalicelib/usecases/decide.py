@@ -92,7 +92,8 @@ def decide(
         NotFound: the Reservation is not recorded, and either TaskRouter does not have it or the
             Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller specified.
-        ReservationNotPending: the Reservation's status, or its change in progress, rules this out.
+        ReservationNotPending: the Reservation's status, or a status change that is in progress,
+            rules out the decision.
         InstructionAlreadySent: a different instruction was sent, or a phone may be ringing.
         AnswerUnknown: the callback may have been answered with an instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
@@ -145,7 +146,7 @@ def _claim(
             task_sid=decision.task_sid,
         )
     except StoreUnavailable as failure:
-        # The claim may have been written. If so, continue, because no other request can use it.
+        # If the claim was written despite the error, continue: no other request can use the claim.
         try:
             record = collaborators.store.get(decision.reservation_sid)
         except StoreUnavailable:

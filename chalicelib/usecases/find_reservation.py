@@ -11,11 +11,11 @@ def find_reservation_to_accept(
 ) -> str:
     """Return the SID (WR…) of a Task's pending Reservation that the caller may accept.
 
-    If none is pending, an earlier request may have succeeded, so the accepted Reservation is
-    returned.
+    If none is pending, an earlier request may have succeeded, so a Reservation that was accepted
+    is returned, even if it is already wrapping or completed.
 
     Raises:
-        NotFound: there is no such Task, or it has no pending or accepted Reservation.
+        NotFound: the Task does not exist, or none of its Reservations is pending or was accepted.
         Forbidden: the Reservation belongs to a different Worker.
         BadRequest: several Reservations qualify, so the caller must specify one of them.
         TaskRouterError: a request to TaskRouter failed.

@@ -61,7 +61,8 @@ def list_reservations(
         worker_sid: list only the Reservations of this Worker (WK…).
         status: list only Reservations that have this status now.
         since: epoch ms; list only Reservations created at this time or later. The default is one
-            day ago, or the start of the retention period for a list of one Worker or status.
+            day ago, or the start of the retention period if the list is limited to one Worker or
+            status.
         limit: maximum number of Reservations per page.
         cursor: the ``next_cursor`` of the previous page, or None for the first page.
 

@@ -115,7 +115,7 @@ def record_remote_reservation(
         Whether a record was created.
 
     Raises:
-        StoreUnavailable: DynamoDB failed. Whether it created the record is unknown.
+        StoreUnavailable: DynamoDB failed. Whether the record was created is unknown.
     """
     expires_at = deadlines.expires_at(remote.created_at, None)
     reservation = Reservation(

@@ -18,7 +18,7 @@ def list_open_reservations(
     size_of: Callable[[Reservation], int],
     now: int,
 ) -> tuple[list[Reservation], bool]:
-    """Return the caller's open Reservations, and whether there may be more.
+    """Return the open Reservations that the caller may see, and whether there may be more.
 
     Pending Reservations come first, sorted by time left. Accepted and wrapping Reservations follow,
     oldest first. The list ends early if further Reservations would exceed MAX_PAGE_BYTES.

@@ -49,7 +49,7 @@ class CallbackLog(Protocol):
         Args:
             query: the lines to yield. Other lines may be yielded too.
             limit: number of lines that the caller needs; a page may contain more or fewer lines.
-            position: the position at which the search starts; its time is the query's latest time.
+            position: the position at which the search starts; its time is ``query.until``.
 
         Raises:
             BadRequest: the position's token is unknown or has expired.
@@ -91,7 +91,7 @@ class TaskRouter(Protocol):
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type from *since* to *until* (epoch ms).
 
-        The page may be incomplete if there are too many Events.
+        The page is incomplete if there are more Events than one call can read.
         """
 
     def create_task(self, task: NewTask) -> CreatedTask:
@@ -304,7 +304,7 @@ class StatisticsStore(Protocol):
 
         Args:
             start: epoch ms of the start of the hour.
-            cursor: the cursor that the previous page returned, or None for the first page.
+            cursor: the cursor returned with the previous page, or None for the first page.
 
         Returns:
             The entries, and the cursor of the next page, or None if there is no next page.

@@ -57,7 +57,7 @@ BATCH_SIZE = CONCURRENCY * READ_SIZE
 """Maximum number of Events that are recorded before the progress is saved."""
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
-"""Maximum age of Events. TaskRouter redacts older Events."""
+"""Maximum age of the Events to read. TaskRouter redacts older Events."""
 
 
 def _part(event_type: str) -> str:
@@ -150,7 +150,7 @@ class _Reconciliation:
         return self.progress[_finished_key(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Save that *parts* are done at least up to *until* (epoch ms); schedule the next run."""
+        """Record that *parts* are done at least up to *until* (epoch ms); schedule the next run."""
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])

@@ -123,7 +123,7 @@ class _HourCounter:
     recent: list[IndexEntry] | None = None
 
     def count_hours(self, now: int) -> None:
-        """Count hours while time and pages are left.
+        """Count the Reservations of one hour after another while time and pages are left.
 
         The remaining hours, including an hour that was read only in part, keep their previous
         counts.

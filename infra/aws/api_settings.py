@@ -118,8 +118,8 @@ def _waiting_settings(
     app: "Chalice", excluded: Collection[tuple[str, str]], stage: Stage, concurrency: int
 ) -> list[_MethodSetting]:
     """Return the settings of the methods that may wait for TaskRouter or the identity provider."""
-    # A client's POST request changes something in TaskRouter. So does a GET request to the same
-    # path, but the app accepts such GET requests only with TUTORIAL_ROUTES.
+    # Most POST requests from clients change something in TaskRouter. On some of their paths, GET
+    # requests do too, but the app accepts those only if TUTORIAL_ROUTES is true.
     changing = ("GET", "POST") if stage.settings.tutorial_routes else ("POST",)
     weights = {
         (path, method): _WEIGHTS.get(path, 1)
@@ -212,7 +212,7 @@ GATEWAY_RESPONSES = {
         "No route has this path and method. Paths begin with the name of the API's stage.",
         404,
     ),
-    # One response for all methods, whose throttles may admit a request only every few seconds.
+    # All methods share this response. Some throttles admit a request only every few seconds.
     "THROTTLED": GatewayResponse(
         "TooManyRequests",
         "Too many requests. Increase the wait before each retry.",

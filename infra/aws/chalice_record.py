@@ -50,8 +50,8 @@ def run_chalice(*arguments: str) -> None:
         completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
             [sys.executable, "-c", _CHALICE.format(pipe=read_end), *arguments],
             cwd=PROJECT,
-            # One of Chalice's libraries queries the terminal. The terminal's replies would answer
-            # later prompts.
+            # One of Chalice's libraries queries the terminal. A later prompt would read the
+            # terminal's replies as its answer.
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             pass_fds=[read_end],
