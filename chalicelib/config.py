@@ -238,7 +238,7 @@ def check_combinations(settings: Settings, *, on_lambda: bool) -> None:
 
 
 def _check_rejection(settings: Settings) -> None:
-    """Check that rejections occur before the timeout and change the Worker's Activity."""
+    """Check that automatic rejections precede the timeout and change the Worker's Activity."""
     if settings.reject_after_seconds is None:
         return
     shortest = min(

@@ -1,4 +1,4 @@
-// The user's actions on Reservations (accept, reject, complete, inspect), and lookups of the actions' outcomes.
+// The user's actions on Reservations (accept, reject, complete, inspect), and lookups of how Reservations ended.
 
 import { NoResponse, request, requestedPause, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
@@ -23,7 +23,7 @@ export function useSession(functions) {
   session = functions;
 }
 
-/** The API's error codes that mean that the user's offer no longer exists. The HTTP status alone is not enough: proxies and firewalls also send 403, 404 and 410. */
+/** The API's error codes that mean that the user no longer has the offer. The HTTP status alone is not enough: proxies and firewalls also send 403, 404 and 410. */
 export const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
 
 let runningRequests = 0;
@@ -142,7 +142,7 @@ export function notSent(key, seconds) {
   };
 }
 
-/** Return the service's error message. If TaskRouter refused the request, return TaskRouter's reason, or the status and error code in parentheses if there is no reason. */
+/** Return the service's error message. For a request that TaskRouter refused, return only TaskRouter's reason or, if the message contains none, the status, the error code and a link. */
 export const reasonOf = ({ status, body }) =>
   (body?.Message ?? `HTTP ${status}`).replace(/^TaskRouter refused the request \((.*?)\)(: )?/, (_, cause, hasReason) => (hasReason ? "" : cause));
 
@@ -181,7 +181,7 @@ function reopen(sid, reason, field) {
   }
 }
 
-/** End a row. Unless the response was conclusive, look up how the Reservation ended. */
+/** End a row or, if the response was not conclusive, look up how the Reservation ended. */
 function finish(sid, reservation, isConclusive) {
   const row = state.inbox.rows.get(sid);
   if (!row) {

@@ -79,7 +79,7 @@ function showActivity({ activity_sid, activity_name }) {
   state.activityNotice = null;
 }
 
-/** Read the Worker's Activity until a request succeeds, because the outcome of the switch is unknown. */
+/** Read the Worker's Activity, and retry until a request succeeds. The outcome of the switch is unknown. */
 async function checkActivity() {
   const { wantedActivity, session: current } = state;
   let failures = 0;

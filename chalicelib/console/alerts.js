@@ -1,4 +1,4 @@
-// Alerts about new offers: title, icon, sound, notification and screen reader.
+// Alerts about new offers and the end of the session: tab title, icon, sound, notifications and screen reader messages.
 
 import { duration, taskTitle, timeOfDay } from "./format.js";
 import { isAnyTabVisible } from "./poll.js";
@@ -49,7 +49,7 @@ export function announce(message) {
 /**
  * Alert the user to new offers.
  *
- * @param isLeader - whether this tab polls for all of the user's tabs. Only this tab shows the notification.
+ * @param isLeader - whether this tab polls for all of the user's tabs. Only the polling tab shows a notification.
  */
 export async function alertTo(rows, now, isLeader) {
   if (!rows.length) {

@@ -8,7 +8,7 @@ export const VERSION = import.meta.url.split("/").at(-2);
 /** Maximum time in ms that the browser waits for a response. API Gateway waits at most 29 s for a response. */
 const REQUEST_TIMEOUT = 35_000;
 
-/** No complete response arrived, or its body is not JSON, so it is unknown whether the service received the request. */
+/** Thrown if no complete response arrives, or if the body is not JSON. It is then unknown whether the service received the request. */
 export class NoResponse extends Error {}
 
 /**

@@ -1,4 +1,4 @@
-// Searches the log of callbacks by the filter in the page's address.
+// Searches the callback log with the filter in the page's address.
 
 import { call } from "./actions.js";
 import { pauseBefore } from "./api.js";
@@ -39,7 +39,7 @@ export function logFilter() {
   };
 }
 
-/** Change the filter, and search again, even if the filter is the same. */
+/** Change the filter, and search again, even if the filter stays the same. */
 export function setLogFilter(changes) {
   const filter = { ...logFilter(), ...changes };
   if (JSON.stringify(filter) === JSON.stringify(logFilter())) {
@@ -67,7 +67,7 @@ export function callbacksAddress(record) {
 /** Return a time as the value of an input of the type `datetime-local`. */
 const localTime = (at) => new Date(at - new Date(at).getTimezoneOffset() * MINUTE).toISOString().slice(0, 16);
 
-/** Return, for each field of the filter, the name of the text that explains its mistake, or a falsy value. */
+/** Return, for each field of the filter, the key of the text that explains the field's mistake, or a falsy value. */
 export function filterProblems({ sid, status, until }) {
   return {
     sid: sid && !SID_FORMAT.test(sid) && "sidWrong",

@@ -5,7 +5,7 @@ const TOLERANCE = 400;
 /** Maximum round trip in ms: polls time out after this time. A longer round trip means that the computer slept or its clock changed. */
 const MAX_ROUND_TRIP = 10_000;
 
-/** Maximum time in ms for which a list waits for the server's clock. It is then requested anyway, because the request may succeed even if polls fail. */
+/** Maximum time in ms for which a list waits for the server's clock. The list is then requested anyway, because that request may succeed even if polls fail. */
 const MAX_CLOCK_WAIT = 5000;
 
 let offset = 0;
@@ -16,7 +16,7 @@ let waiting = [];
 
 export const serverNow = () => Date.now() + offset;
 
-/** Return whether the server's clock is known. Until then, times come from the computer's clock, which may be wrong by hours. */
+/** Return whether the server's clock is known. Until it is, times come from the computer's clock, which may be wrong by hours. */
 export const isClockKnown = () => offsetError < Infinity;
 
 /** Return a promise that resolves when the server's clock is known, or after MAX_CLOCK_WAIT. */

@@ -24,7 +24,7 @@ const DOUBLE_CLICK = 1000;
 /** Return the user's input in a field, or the field's default. */
 export const taskField = (name) => drafts[`task ${name}`] ?? (name === "attributes" ? exampleAttributes() : "");
 
-/** Return the text of a JSON object with an empty value for each attribute that forms the title of a Task. */
+/** Return the text of a JSON object with an empty value for each attribute that a Task's title may contain. */
 function exampleAttributes() {
   const names = state.inbox.titleAttributes;
   return names.length ? JSON.stringify(Object.fromEntries(names.map((name) => [name, ""])), null, 2) : "{\n  \n}";

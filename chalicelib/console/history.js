@@ -62,7 +62,7 @@ function loadFirstPages(list) {
   return loadPages(list);
 }
 
-/** Load pages until there are enough new rows; return {rows, cursor, problem}. */
+/** Load pages until there are enough new rows, at most MAX_REQUESTS; return {rows, cursor, problem}. */
 async function loadPages({ rows, cursor }) {
   const query = historyQuery();
   const enough = rows.length + ENOUGH;

@@ -32,7 +32,7 @@ export const newInbox = () => ({
   /** This tab's requests to complete Tasks, by Reservation SID: {isBusy, label, undecidedFrom}, or {problem}. For undecidedFrom, see `startCheck`. */
   completions: new Map(),
   loaded: false,
-  /** Whether the overview omits Reservations, and whether it omits pending Reservations. */
+  /** Whether the overview omits Reservations, and whether it may omit pending Reservations. */
   isTruncated: false,
   isPendingTruncated: false,
   worker: null,
@@ -189,7 +189,7 @@ function applyPending(inbox, sid, reservation, requestedAt) {
  * first check.
  *
  * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. If the
- * service received the request, it has made a claim before the first check. If an overview that is requested at that
+ * service received the request, it will have made a claim by the first check. If an overview that is requested at that
  * time or later shows no claim, nothing was decided. The row counts down `wait`, the time in ms until a repeated request
  * can succeed. Because the offer may end before that time, the first check takes place after at most MAX_CHECK_DELAY ms.
  */

@@ -155,7 +155,7 @@ function signOut() {
   signOutIfPending();
 }
 
-/** Sign out of this tab if a user has signed out in this tab or in a different tab. */
+/** Sign out in this tab if a user has signed out in this tab or in another tab. */
 function signOutIfPending() {
   if (isSignOutPending()) {
     showSignInPage({ kind: clearTab() ? "signed-out" : "" });
@@ -243,7 +243,7 @@ function apply(overview, isLeader) {
 }
 
 /**
- * Detect that somebody other than the user made the Worker unavailable.
+ * Detect that the Worker became unavailable without the user's request.
  *
  * A TaskQueue may define Activities that TaskRouter sets for reserved and for busy Workers. Therefore, while a Worker
  * has an offer or a Task, and shortly afterward, show no notice, unless an offer has just timed out.

@@ -30,7 +30,7 @@ export async function isAnyTabVisible(owner) {
  * Poll until `stop` is called.
  *
  * `show` receives the overview, the state of the connection, and whether this tab polls. The overview is the same object
- * if nothing has changed, and null after a failure. `since` is the time of the last overview, or 0. If
+ * as before if nothing has changed, and null after a failure. `since` is the time of the last overview, or 0. If
  * the API refuses the token, `refuse` is called with the response. `receive` is called with other tabs' messages.
  */
 export function startPolling({ token, owner, since, show, refuse, receive }) {

@@ -8,7 +8,7 @@ import { storePage } from "./restore.js";
 import { beginSignIn, claimRenewal, drafts, expiredAt } from "./session.js";
 import { changed, state } from "./state.js";
 
-/** Milliseconds before the expiry at which a renewal may start. They vary, so that consoles do not renew at the same time. */
+/** Milliseconds before the expiry at which a renewal may start. The time varies, so that consoles do not renew at the same time. */
 const EARLY = 300_000 * (1 + Math.random());
 /** Minimum time between two renewals before the expiry. It prevents short sessions from being renewed constantly. */
 const EARLY_PAUSE = 600_000;
@@ -58,7 +58,7 @@ export function stay() {
  * until nobody is using the page.
  *
  * @param query - parameters of the sign-in. With `choose_account=1`, the provider lets the user choose another account.
- *     Otherwise, the provider may return the same account at once.
+ *     Otherwise, the provider may return the previous account at once.
  */
 export function leave({ isSilent = false, query }) {
   pendingSignIn = { isSilent, query, failures: 0, at: 0 };
@@ -96,7 +96,7 @@ export async function continueLeaving() {
     beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
     storePage();
     if (state.signInPage.failure) {
-      // If the provider shows an error and the user returns, do not request the choice of an account again.
+      // If the provider shows an error and the user returns, do not offer a choice of accounts again.
       state.signInPage = { kind: "" };
       changed();
     }

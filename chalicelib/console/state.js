@@ -10,7 +10,7 @@ const newHistory = () => ({
   /** The start of the listed period in the API's format, and the time at which the list was loaded. */
   since: "",
   loadedAt: 0,
-  /** "list" or "more" while rows are being loaded, and whether loading takes noticeably long. */
+  /** "list" or "more" while rows are being loaded, and whether loading is taking noticeably long. */
   loading: "",
   isSlow: false,
   /** A function that returns why the rows could not be loaded. */
@@ -55,7 +55,7 @@ const newCreation = () => ({
   isSending: false,
   /** For each field with a mistake, a function that returns the message. */
   mistakes: {},
-  /** A function that returns why the last request created no Task. */
+  /** A function that returns what went wrong with the last request, or null. */
   problem: null,
   /** SID of the created Task, and when the response arrived. */
   sid: null,

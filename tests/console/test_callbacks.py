@@ -322,7 +322,7 @@ def test_page_shows_how_far_back_an_incomplete_search_went(open_console, api):
     }
     page = open_console(token("supervisor"), timezone_id="UTC")
     open_log(page)
-    expect(page.get_by_role("heading", name="No callback so far")).to_be_visible()
+    expect(page.get_by_role("heading", name="No callbacks so far")).to_be_visible()
     words = (
         "Searched back to Oct 23, 01:12:26. The search stopped there. Older callbacks may match."
     )

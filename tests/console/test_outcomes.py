@@ -704,7 +704,7 @@ def test_decision_is_checked_when_the_connection_is_back(open_console, api):
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page)).to_contain_text("No answer yet. Next check in 1 s.")
     page.context.set_offline(True)
-    expect(rows(page)).to_contain_text("The console checks when the connection is back.")
+    expect(rows(page)).to_contain_text("The console will check when the connection is back.")
     expect(rows(page)).not_to_contain_text("Next check")
     page.context.set_offline(False)
     expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()

@@ -100,7 +100,7 @@ class TokenVerifier:
     def principal(self, authorization: str | None) -> Principal:
         """Return the authenticated caller.
 
-        Each error message states the mistake in the token. Until the signature is verified, error
+        Each error message says what is wrong with the token. Until the signature is verified, error
         messages depend neither on the settings nor on whether the service has the API key.
 
         Args:

@@ -74,8 +74,8 @@ def make_http_client(
     """Return an HTTP client for Twilio's SDK that works only within a `SizeLimitedExchange`.
 
     Args:
-        to_error: builds the error for a response whose status is not 2xx. The errors of Twilio's
-            SDK do not contain the response headers.
+        to_error: builds the error for a response whose status is not 2xx. This error replaces the
+            error of Twilio's SDK, which would not contain the response headers.
         seconds: maximum length of each wait for response data.
     """
     client = TwilioHttpClient(request_hooks={"response": response_reader(to_error)})

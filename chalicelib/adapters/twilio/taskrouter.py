@@ -93,7 +93,7 @@ class TwilioTaskRouter:
     def _request(self, send: Callable[[Any], _Response], *, pages: int = 0) -> _Response:
         """Call *send* with the SDK's context for the Workspace, and translate errors.
 
-        *pages* is the number of list pages that the limits of time and size allow for. 0 means that
+        *pages* is the number of list pages that the time and size limits allow for. 0 means that
         *send* reads only small responses.
         """
         ends_at = time.monotonic() + (self._page_seconds * pages if pages > 1 else self._seconds)
