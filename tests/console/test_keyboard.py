@@ -1,4 +1,4 @@
-"""Browser tests of the keyboard and the focus, with a fake API."""
+"""Browser tests of keyboard use and focus, with a fake API."""
 
 import threading
 import time

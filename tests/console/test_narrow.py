@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 LANGUAGES = ["en-US", "es-ES"]
 BREAKABLE = re.compile(r"\d (?:h|min|s|ms)\b")
-"""Matches a duration that may be split between two lines, because its space is breakable."""
+"""Matches a duration in which the space between number and unit allows a line break."""
 
 CUT_OFF = """
   () => [...document.querySelectorAll(".field select")].filter((select) => {
@@ -201,7 +201,7 @@ STATES = [
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_page_fits_into_a_narrow_window_in_any_state(open_console, api, state, locale):
+def test_page_fits_in_a_narrow_window_in_every_state(open_console, api, state, locale):
     page = open_console(
         token("supervisor", identity="carla.de.la.fuente@example.com"),
         locale=locale,
@@ -246,7 +246,8 @@ HEADER = """
     };
   }
 """
-"""Return the positions of the parts of the header's first row. Negative gaps are overlaps."""
+"""Measures the header: the width of the connection state, the gaps between the parts (negative if
+parts overlap), and whether all parts are inside the header and in one row."""
 
 WORDS = {
     "en-US": ["Live", "Reconnecting", "Delayed", "No connection"],

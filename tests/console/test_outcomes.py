@@ -46,7 +46,7 @@ def tasks(page: Page):
 
 
 def switch_to(api: FakeApi, activity_sid: str, name: str, *, after: float = 0) -> None:
-    """Switch the Worker's Activity. The time of the switch is *after* seconds from now."""
+    """Switch the Worker's Activity. The recorded time of the change is *after* seconds from now."""
     changed = {"activity_sid": activity_sid, "activity_name": name}
     api.worker = {**api.worker, **changed, "activity_changed_at": iso(time.time() + after)}
 
@@ -342,7 +342,7 @@ def test_completion_refused_by_a_proxy_shows_the_error(open_console, api):
 def test_completed_task_is_listed_once_in_each_tab(open_console, api):
     reservation = add_accepted_task(api)
     api.answers["/complete"] = api.decide("completed")
-    # No poll may see the completion before the other tab reports it.
+    # The first tab must learn of the completion from the second tab, not from a poll.
     api.poll["visible_ms"] = 60_000
     first = open_console()
     pages = [first, open_console(token(), context=first.context)]

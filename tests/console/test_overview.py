@@ -339,7 +339,7 @@ def test_failed_first_load_can_be_retried(open_console, api):
     expect(alert).to_have_count(0)
 
 
-def test_figures_stay_and_the_form_is_blocked_without_a_connection(open_console, api):
+def test_figures_stay_and_no_task_can_be_created_without_a_connection(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
@@ -363,7 +363,7 @@ def test_forbidden_user_sees_the_reason(open_console, api):
 
 
 def hold_statistics(api) -> threading.Event:
-    """Hold the responses with statistics until the returned event is set."""
+    """Hold the responses to requests for statistics until the returned event is set."""
     released = threading.Event()
     original = api._read
 
@@ -569,7 +569,7 @@ def test_script_that_fails_to_load_is_reported_and_blocks_nothing_else(
 
 
 @pytest.mark.parametrize("fragment", ["#overview", "#/overview"])
-def test_address_survives_a_reload_and_the_back_button(open_console, api, fragment):
+def test_reload_and_the_back_button_return_to_the_overview(open_console, api, fragment):
     api.statistics = make_statistics(api)
     page = open_console(token("supervisor"))
     expect(page.locator(".live")).to_contain_text("Live")

@@ -38,7 +38,7 @@ DANA = "dana@example.com"
 PRINCIPALS = {"worker": f"worker:{ALICE}", "supervisor": f"supervisor:{DANA}"}
 RESULTING_STATUS = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
 EXAMPLES_PER_BROWSER_EXAMPLE = 50
-"""Factor by which the number of examples is smaller than in tests without a browser."""
+"""Number of examples in tests without a browser for each example in this test."""
 
 SETTLED_SECONDS = 20
 """Maximum time after the last fault until the page shows the API's state."""
@@ -78,7 +78,7 @@ SHOWN = """() => {
 
 
 class Decisions:
-    """Makes a fake API process decisions like the real API, with faults.
+    """Makes a fake API process decisions as the real API does, and injects faults.
 
     Attributes:
         api: the fake API.
@@ -455,7 +455,7 @@ def test_page_sends_only_the_users_decisions_and_eventually_shows_the_apis_state
         settings=settings(
             max_examples=examples,
             stateful_step_count=25,
-            # Shrinking would run hundreds of examples, which take seconds each.
+            # Shrinking would run hundreds of examples, each of which takes seconds.
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
             print_blob=True,

@@ -83,7 +83,7 @@ def test_session_is_renewed_before_it_expires_if_nobody_uses_the_page(open_page,
     page.clock.run_for(61_000)
     assert provider.requests == []
     page.keyboard.press("Escape")
-    # The dialog is removed after it has disappeared. Until then, shortcuts do nothing.
+    # The dialog disappears before it is removed. Until its removal, shortcuts do nothing.
     expect(page.locator("dialog")).to_have_count(0)
     if place == "field":
         page.keyboard.press("/")

@@ -25,7 +25,7 @@ SELECTED = "[aria-current=true]"
 
 
 def delay_responses(api, session, others, on_session=lambda: None):
-    """Delay responses of /console/session by *session* seconds, others by *others* seconds.
+    """Delay responses from /console/session by *session* seconds, and others by *others* seconds.
 
     *on_session* is called when the page requests /console/session.
     """

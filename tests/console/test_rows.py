@@ -1,4 +1,4 @@
-"""Browser tests of rows and controls that keep their place, and of the focus."""
+"""Browser tests of stable rows and controls, the focus, reloads and clock changes."""
 
 import re
 from itertools import pairwise
@@ -47,7 +47,7 @@ def test_displaced_offer_leaves_the_held_list_after_a_lookup(open_console, api, 
         api.offer("Task", 500, status="accepted")
     page = open_console(token("supervisor"))
     row(page, "Customer 0").hover()
-    # The overview does not contain the Reservation, whose record is still pending.
+    # The overview no longer contains the Reservation, but its record is still pending.
     api.records[reservation] = api.reservations.pop(reservation)
     api.offer("Task", 500, status="accepted")
     expect(row(page, "Customer 1")).to_have_count(0, timeout=8_000)

@@ -227,7 +227,7 @@ def test_top_level_names_occur_in_only_one_module():
 
 
 def texts(name):
-    """Return the keys and texts in a file, in their order."""
+    """Return the keys and texts in a file, in the file's order."""
     return re.findall(r'^ +(\w+): "(.*)",$', read(name), re.MULTILINE)
 
 

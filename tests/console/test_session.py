@@ -857,7 +857,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     page = open_console(first, context=expired_tab.context)
     other_user = open_console(token("supervisor"), context=expired_tab.context)
     expect(rows(other_user)).to_have_count(1)
-    # The tab continues with the token of the same user, and expires again.
+    # The expired tab continues with the token of `page`, until that token is refused, too.
     expect(rows(expired_tab)).to_have_count(1)
     api.refused.add(first)
     for each in (page, expired_tab):

@@ -28,7 +28,7 @@ def test_one_of_two_tabs_polls_and_both_update(open_console, api):
     assert requests[second]
 
 
-def test_tab_takes_over_the_polling_of_a_tab_that_hangs(open_console, api):
+def test_tab_takes_over_polling_from_a_tab_that_hangs(open_console, api):
     api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
     link = token()
     first = open_console(link)

@@ -16,7 +16,7 @@ def eventually(read, seconds=10.0):
 
 
 def make_worker_available(twilio, worker="Alice"):
-    """Set a Worker to the available Activity Idle, and the reservation timeout to 120 s."""
+    """Set a Worker's Activity to Idle, and the Workflow's reservation timeout to 120 s."""
     workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
     workspace.workflows(twilio.workflow_sid).update(task_reservation_timeout=120)
     workspace.workers(twilio.workers[worker]).update(activity_sid=twilio.activities["Idle"])

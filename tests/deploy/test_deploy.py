@@ -75,7 +75,7 @@ def api_stage(aws):
 def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secrets, tmp_path):
     assert aws.list_resources() == {}
     put_secrets(checkout, secrets)
-    # The URL has an AWS host name, and the app verifies signatures against this URL.
+    # The callback URL has an AWS host name, and the app verifies signatures against this URL.
     with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
         completed = checkout.run("deploy", "--stage", STAGE, **environ)
         assert completed.returncode == 0, completed.stderr
@@ -91,7 +91,8 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     center.update_workflow(TaskReservationTimeout="5")
     assert deploy(checkout)["assignment_callback"] == f"{url}/assignment_callback"
 
-    # A Task's life cycle works, with signed callbacks to the URL that includes the stage.
+    # A Task can be reserved, accepted and completed. The signed callbacks go to a URL that includes
+    # the stage.
     center.update_workflow(TaskReservationTimeout="600")
     center.complete_life_cycle()
 

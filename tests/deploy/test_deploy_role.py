@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RECORDER = Path(__file__).with_name("recorder")
 
 _ACTIONS = {
-    # Operations whose IAM action has a different name or needs an additional permission.
+    # Operations whose IAM action has a different name, or that need an additional permission.
     ("s3", "ListObjectVersions"): ["s3:ListBucketVersions"],
     # Without s3:ListBucket, S3 returns 403 instead of 404 for a missing key.
     ("s3", "GetObject"): ["s3:GetObject", "s3:ListBucket"],

@@ -89,7 +89,7 @@ def test_deployment_in_a_terminal_leads_to_the_first_callback(aws, new_checkout,
     before = written_state(aws, new_checkout, twilio)
     assert before["subscribers"] == [EMAIL]
 
-    # The second run asks nothing and changes nothing.
+    # The second run asks no questions and changes nothing.
     status, transcript = run_in_terminal(new_checkout, environ)
     assert status == 0, transcript
     assert transcript.splitlines()[1] == "Nothing has changed."

@@ -1,8 +1,8 @@
 """Callbacks are answered while API clients or consoles saturate their routes.
 
-At the same time, TaskRouter posts events, and does not respond to requests. The emulated account
-allows 10 concurrent executions, like some new AWS accounts. The emulator applies this limit, and
-the throttling limits of the deployed stage's method settings.
+Meanwhile, TaskRouter posts events but does not respond to the app's requests. The emulated account
+allows 10 concurrent executions, like some new AWS accounts. The emulator applies this limit and the
+throttling limits in the deployed stage's method settings.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ CONSOLES = {"GET /overview": 20, "GET /console": 5, "GET /activities": 1}
 
 AGENT = f"WK{0xA:032x}"
 """The Worker whose consoles send requests. The callbacks are about a different Worker, because an
-agent has few open Reservations."""
+agent has only a few open Reservations in practice."""
 
 RECORDED = 204
 THROTTLED = 429
@@ -225,7 +225,7 @@ async def send_at(rate, seconds, send):
 
 
 async def measure(api, twilio):
-    """Return the callback responses from the first successful or the last measurement."""
+    """Return the callback responses from the first successful measurement, or else the last."""
     connector = aiohttp.TCPConnector(limit=1_000)
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
@@ -233,7 +233,7 @@ async def measure(api, twilio):
         await api.post_callbacks(
             session, reservation_sids(0x8_0000), 1 / CALLBACKS_PER_SECOND, WorkerSid=AGENT
         )
-        # The app looks up unrecorded Reservations in TaskRouter, so requests about them wait, too.
+        # The app looks up unrecorded Reservations in TaskRouter, so requests about them must wait.
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
             first = number * 0x10_0000

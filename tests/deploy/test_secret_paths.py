@@ -1,4 +1,4 @@
-"""After callback paths get a secret segment, API Gateway rejects other callback paths."""
+"""Once callback paths require a secret segment, API Gateway rejects all other callback paths."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

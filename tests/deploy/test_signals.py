@@ -22,9 +22,9 @@ DEPLOY, DESTROY = ("deploy", "--no-check"), ("destroy", "--data", "--yes")
 RECORD = rf"/\S+/deployed/{STAGE}\.json"
 FINGERPRINT = rf"/\S+/deployed/{STAGE}\.fingerprint\.json"
 
-# Pairs of requests: one from a deployment, and one from a removal. The signal arrives before the
-# request. Chalice sends the requests for functions, roles, rules and APIs, except for the gateway
-# responses.
+# Pairs of requests: one from a deployment, and one from a removal. The signal is sent just before
+# the request reaches the emulator. Chalice sends the requests about functions, roles, rules and
+# APIs, except those about gateway responses.
 MOMENTS = [
     ("PutItem", "PutItem"),
     ("CreateStack", rf"GET {RECORD}"),

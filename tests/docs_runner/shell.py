@@ -21,7 +21,7 @@ _END = "--- the command has ended ---"
 class Shell:
     """One bash process; variables and functions carry over from command to command.
 
-    Without a terminal, programs read the answers to their prompts from standard input.
+    The shell has no terminal, so programs read the answers to their prompts from standard input.
     """
 
     folder: Path

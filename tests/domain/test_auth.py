@@ -116,7 +116,7 @@ def test_error_for_another_worker_states_the_role_and_the_action() -> None:
         (Principal(Role.SERVICE), "service"),
     ],
 )
-def test_principal_name_contains_the_role_and_any_worker_sid_or_identity(
+def test_principal_name_has_the_role_and_the_worker_sid_or_the_identity_if_present(
     principal: Principal, name: str
 ) -> None:
     assert principal.name == name

@@ -291,7 +291,7 @@ def test_milliseconds_are_used_if_they_agree_with_the_timestamp(milliseconds: st
 @pytest.mark.parametrize(
     ("until", "milliseconds"), [(-1, 0), (0, 0), (1, 1), (998, 998), (999, 999), (1_000, 999)]
 )
-def test_event_time_without_milliseconds_is_the_upper_bound_clamped_to_that_second(
+def test_event_time_without_milliseconds_is_the_upper_bound_clamped_to_the_timestamps_second(
     until: int, milliseconds: int
 ) -> None:
     start = 1_790_000_000_000

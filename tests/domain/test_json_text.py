@@ -265,7 +265,9 @@ def test_every_object_is_read_into_values_that_json_and_utf_8_can_represent(
 
 
 @given(json_texts, st.integers(0, 1_000))
-def test_text_parsed_in_parts_has_the_value_of_the_whole_text(text: str, depth: int) -> None:
+def test_parsing_in_parts_yields_the_same_value_as_parsing_the_whole_text(
+    text: str, depth: int
+) -> None:
     text = f'{{"x": {"[" * depth}{text}{"]" * depth}, "x": "[", "y": 1}}'
     facts, unknown = read_facts(text)
     with suppress(RecursionError, ValueError):

@@ -142,7 +142,7 @@ def test_private_text_that_cannot_be_parsed_as_json_is_removed(depth: int) -> No
     ],
     ids=range(26),
 )
-def test_only_text_that_may_be_private_is_removed_from_a_short_message(
+def test_only_possibly_private_text_is_removed_unless_the_message_is_too_long(
     message: str, shown_text: str
 ) -> None:
     assert public_text(message, []) == shown_text
@@ -176,7 +176,7 @@ def test_most_similar_name_is_chosen() -> None:
 
 
 def test_nearest_name_has_at_least_the_minimum_similarity() -> None:
-    # Two of four characters are equal, so the similarity is 0.5.
+    # Two of the four characters match, so the similarity is 0.5.
     assert nearest_name("abxy", ["abcd"]) is None
     assert nearest_name("abxy", ["abcd"], cutoff=0.5) == "abcd"
     assert nearest_name("abcxy", ["abcde"]) == "abcde"  # 0.6
