@@ -106,8 +106,8 @@ def build(engine: Engine, definition: WorkspaceDefinition, findings: Findings) -
     Args:
         engine: The engine.
         definition: The definition.
-        findings: Receives the mistakes. Resources with mistakes are incomplete or missing, and so
-            are Workflows whose configuration is not managed.
+        findings: Receives the mistakes. Resources with mistakes are incomplete or missing.
+            Workflows whose configuration is not managed are missing.
     """
     return _Builder(engine, definition, findings).build()
 

@@ -71,8 +71,8 @@ class Settings:
     )
     seed: str = _setting(
         "",
-        "text from which all SIDs and tokens are derived; callbacks are then sent one at a time,"
-        " and a frozen clock starts at the beginning of 2026; '' for random SIDs",
+        "text from which all SIDs and tokens are derived; if it is set, callbacks are sent one at a"
+        " time, and a frozen clock starts at the beginning of 2026; '' for random SIDs",
     )
     frozen_clock: bool = _setting(
         default=False, text="the clock is stopped, and only POST /simulator/clock advances it"
@@ -122,8 +122,8 @@ class Settings:
     )
     day_of_week_ignores_case: bool = _setting(
         default=False,
-        text="in expressions, comparing taskrouter.dayOfWeek ignores case (Twilio documents the"
-        " value 'Thu', but one of its examples contains 'THU')",
+        text="in expressions, comparisons with taskrouter.dayOfWeek ignore case (Twilio documents"
+        " the value 'Thu', but one of its examples contains 'THU')",
     )
     assigned_tasks: str = _setting(
         "held",

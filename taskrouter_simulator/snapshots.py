@@ -1,7 +1,8 @@
 """Snapshots of the simulator's complete state, as JSON.
 
-A snapshot contains everything that determines what TaskRouter does next. It contains neither the
-settings nor the log entries. See docs/adr/0043-restore-only-unmodified-snapshots.md.
+Except for the settings, a snapshot contains everything that determines what the simulator does
+next. It does not contain the log entries. See
+docs/adr/0043-restore-only-unmodified-snapshots.md.
 """
 
 import hashlib

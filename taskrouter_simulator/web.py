@@ -31,8 +31,7 @@ class AsciiJsonResponse(JSONResponse):
 def is_local(request: Request) -> bool:
     """Return whether the request is from a local client and not from another site's page.
 
-    A request from a proxy is not local: the proxy may run on this machine, but have remote
-    clients.
+    A request from a proxy is not local, because a proxy on this machine may have remote clients.
     """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""

@@ -89,6 +89,6 @@ async def close(socket: WebSocket, code: int, reason: str) -> None:
 
 
 async def _receive(socket: WebSocket) -> None:
-    """Wait until the client disconnects; ignore messages, because the SDK sends none."""
+    """Wait until the client disconnects; discard any messages. The SDK sends none."""
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass

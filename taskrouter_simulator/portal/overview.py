@@ -43,9 +43,9 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
 
     Returns:
         A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first. These
-        lists contain only the newest items, except that all open Reservations are included, and
-        that each kind of callback has its own limit. Properties such as `tasks_total` contain the
-        total numbers. All other lists are complete and ordered oldest first.
+        lists contain only the newest Tasks, alerts and callbacks of each kind, the newest ended
+        Reservations, and all open Reservations. Properties such as `tasks_total` contain the total
+        numbers. All other lists are complete and ordered oldest first.
     """
     workspaces = engine.workspaces
     chosen = workspaces.get(workspace_sid or "") or next(iter(workspaces.values()), None)

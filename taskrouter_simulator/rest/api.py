@@ -264,8 +264,8 @@ def _host(http: HttpRequest) -> str:
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     """Return the parameters in the body as a form.
 
-    The body must be empty, or must be a form or, for some operations, a JSON object. A body of any
-    other type is rejected, because the operation would otherwise ignore the caller's parameters.
+    A body that is not empty must be a form, or a JSON object if the operation requires JSON. A body
+    of any other type is rejected; otherwise, the caller's parameters would be ignored.
     """
     body = await read_body(http)
     expected = _JSON if operation and operation.is_json else _FORM

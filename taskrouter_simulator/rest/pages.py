@@ -111,9 +111,8 @@ def paginate(
 ) -> Page[AnyResource]:
     """Return one page of a list.
 
-    A token contains a position. The next page begins after this position, and the previous page
-    ends at this position. Therefore, a token stays valid if the resource at the position is
-    deleted.
+    A token contains a position and a direction: the page either begins after this position or ends
+    at this position. Therefore, a token stays valid if the resource at the position is deleted.
 
     Args:
         path: Path of the list.

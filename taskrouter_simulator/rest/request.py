@@ -41,8 +41,8 @@ class Parameters:
     """The parameters in a form or a query string.
 
     Methods that read a parameter return its value, and raise BadRequest if the value is invalid.
-    All methods except `all`, `choices`, `required` and `sids` return None if the parameter is
-    absent. An empty value is invalid unless the method's docstring says otherwise. Except in
+    All of these methods except `all`, `choices`, `required` and `sids` return None if the parameter
+    is absent. An empty value is invalid unless the method's docstring says otherwise. Except in
     `sids`, reading a parameter that is not among `names` raises KeyError.
 
     Args:

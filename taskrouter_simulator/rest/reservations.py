@@ -1,4 +1,4 @@
-"""Handlers for Reservations, with paths under a Task and under a Worker."""
+"""Handlers for Reservations, under the path of a Task or a Worker."""
 
 import re
 from typing import Any

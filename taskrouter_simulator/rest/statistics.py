@@ -34,8 +34,8 @@ class _Selection:
     Attributes:
         interval: The interval.
         facts: The facts in the interval, oldest first; limited to one TaskChannel if requested.
-        thresholds: Waiting times in seconds. Tasks and Reservations with longer waits are counted
-            separately.
+        thresholds: Waiting times in seconds. For each of these, accepted Reservations and canceled
+            Tasks with longer waits are counted separately from the others.
     """
 
     interval: Interval

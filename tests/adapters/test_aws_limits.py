@@ -388,7 +388,7 @@ def test_compressed_response_is_not_decoded(client_at: Callable[..., Any]) -> No
         (HTTPException(), EndpointConnectionError),
     ],
 )
-def test_failed_exchange_raises_a_timeout_or_connection_error_of_botocore(
+def test_failed_exchange_raises_a_botocore_timeout_or_connection_error(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,

@@ -198,7 +198,8 @@ def test_search_for_one_sid_needs_at_most_ten_requests_more_than_the_minimum(
 ) -> None:
     """Only the oldest line matches, so all lines are searched.
 
-    The minimum is reached if each request searches the maximum number of lines.
+    The minimum is the number of requests that are needed if each request searches the maximum
+    number of lines.
     """
     wanted = sid("WR")
     other = json.dumps({"event": "request", "route": "/event_callback", "reservation_sid": "WR0"})

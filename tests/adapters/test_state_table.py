@@ -238,7 +238,7 @@ def test_progress_of_a_job_and_its_parts_is_returned_at_the_next_start(
     ("first", "second", "is_saved"),
     [(NOW, NOW, True), (NOW + 1, NOW, True), (NOW - 1, NOW, False), (NOW + 1, NOW - 1, False)],
 )
-def test_progress_is_saved_unless_a_part_has_later_progress(
+def test_progress_is_saved_unless_a_part_has_already_progressed_further(
     store: DynamoReservationStore, key: str, first: int, second: int, *, is_saved: bool
 ) -> None:
     store.save_progress(key, {"a": NOW, "b": NOW}, due_at=NOW + 1)

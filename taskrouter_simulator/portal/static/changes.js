@@ -42,7 +42,7 @@ function workerDescriber(workspace) {
 
 function describeCallback(entry) {
   const succeeded = entry.status >= 200 && entry.status < 300;
-  if (entry.kind === "event" && succeeded) return ""; // every change causes several events
+  if (entry.kind === "event" && succeeded) return ""; // a single change often causes several events
   const name = entry.kind === "event" ? `The callback for ${entry.parameters?.EventType}` : `The ${entry.kind} callback`;
   return `${name} got ${entry.status ? `status ${entry.status}` : "no response"}.`;
 }

@@ -7,7 +7,7 @@ export class KindSwitch {
 
   /**
    * @param group element that contains the buttons; its id is the key under which the chosen kind is stored
-   * @param onChoose is called when `selected` changes
+   * @param onChoose is called after each click on a button
    */
   constructor(group, onChoose) {
     this.group = group;
