@@ -44,7 +44,8 @@ def test_default_written_as_text_is_accepted(name):
 
 def test_every_documented_choice_is_accepted():
     for field in fields(Settings):
-        row = rf"^\| `{environment_name(field.name)}` \|.*\((\S+(?:, \S+)+)\) \|$"
+        name = environment_name(field.name)
+        row = rf"^\| `{name}` \|.*; allowed values: (\S+(?:, \S+)+) \|$"
         match = re.search(row, PAGE, re.MULTILINE)
         assert bool(match) is bool(field.metadata["choices"])
         for choice in match[1].split(", ") if match else ():
