@@ -13,7 +13,7 @@ from moto.core.models import botocore_stubber
 
 @dataclass
 class MotoOverHttp:
-    """A running moto server. boto3 clients in this process use the same state without HTTP.
+    """A running moto server. boto3 clients in this process share its state without using HTTP.
 
     Attributes:
         url: base URL of the server.

@@ -2,8 +2,8 @@
 
 Run `python -m tests.reading_paths`. To understand an operation, a newcomer reads every project
 function that the operation calls, and often returns to a file that was opened earlier. The
-report shows the numbers of functions, of files, and of returns to earlier files.
-Comprehensions and lambdas are part of the enclosing function, so they are not counted.
+report counts these functions, their files, and the returns to files that were opened earlier.
+Comprehensions and lambdas are not counted, because they are part of the enclosing function.
 """
 
 import logging
@@ -60,7 +60,7 @@ class ReadingPath:
     _current: str = ""
 
     def enter(self, code: CodeType) -> None:
-        """Record a function of the packages when the operation first enters it."""
+        """Record the first call of a function in the packages."""
         if code in self.functions or code.co_name in _NESTED_CODE:
             return
         if not code.co_filename.startswith(f"{ROOT}/"):
@@ -75,7 +75,7 @@ class ReadingPath:
         self._current = file
 
     def __str__(self) -> str:
-        """Return the numbers of functions, of files, and of returns to an earlier file."""
+        """Return the number of functions, files and returns to an earlier file."""
         counts = f"{len(self.functions)} functions in {len(self.files)} files"
         return f"{counts}, {self.returns} returns to an earlier file"
 
@@ -90,7 +90,7 @@ def _profile(frame: FrameType, event: str, _argument: object) -> None:
 
 @contextmanager
 def tracing(packages: tuple[str, ...]) -> Iterator[ReadingPath]:
-    """Trace this thread and all threads started after `threading.setprofile`."""
+    """Trace this thread, and all threads started since `main` called `threading.setprofile`."""
     global _path  # noqa: PLW0603  the profile function takes no further arguments
     path = _path = ReadingPath(packages)
     sys.setprofile(_profile)

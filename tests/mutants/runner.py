@@ -40,10 +40,10 @@ _EXTRA_CPU_SECONDS = 8
 """CPU seconds for importing the test files, added to the limit of every process."""
 
 _CRASHED = 70
-"""The exit code of a process that ended without running pytest."""
+"""The exit code of a process in which pytest raised an exception or did not start."""
 
 _FIRST_BATCH = 4.0
-"""CPU seconds of the first batch of tests. A small batch imports fewer test files."""
+"""CPU seconds after which the first batch of tests is full. A small batch imports few files."""
 
 
 _CONTROL_SECONDS = 60.0
@@ -85,7 +85,7 @@ class _Batch:
 
     @property
     def wall_seconds(self) -> float:
-        """Limit on the elapsed time. It stops mutants that wait forever, even on a busy machine."""
+        """Time limit to stop mutants that wait forever, with a margin for a busy machine."""
         return 300 + 20 * self.cpu_seconds
 
 
@@ -99,7 +99,7 @@ class _Running:
 
 
 class Runner:
-    """Runs mutants, several at the same time.
+    """Runs several mutants at the same time.
 
     Args:
         project: the project.

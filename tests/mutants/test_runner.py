@@ -117,7 +117,7 @@ def report(completed):
 
 
 def section(report, title):
-    """Return the mutants under a title, without their files and functions."""
+    """Return the mutants listed under a title, without their locations."""
     text = report.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
     return set(re.findall(r"\]: (.*)", text))
 
@@ -136,7 +136,7 @@ def test_detected_mutants_are_not_listed(report):
 
 
 def test_module_constant_is_tested_by_the_tests_of_functions_that_use_it(report):
-    # The tests detect the limits 0 and 9.
+    # The tests detect the mutants with the limits 9 and 0, so neither is listed.
     assert "LIMIT = 10 → LIMIT = 9" not in report
     assert "LIMIT = 10 → LIMIT = 0" not in report
 

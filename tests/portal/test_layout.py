@@ -43,7 +43,7 @@ def top(page: Page, selector: str) -> float:
 
 
 def positions(page: Page) -> dict[str, list[float]]:
-    """Return the y coordinates of the headings and rows in three sections, by section."""
+    """Return the y coordinates of the headings and rows of three sections, by section name."""
     return {
         section: [
             element.bounding_box()["y"]

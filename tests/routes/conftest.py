@@ -40,7 +40,7 @@ def create_token(environ: Mapping[str, str], role: str | None, **overrides: Any)
     Args:
         environ: The app's settings.
         role: Role in the TaskRouter grant; None for a grant without a role.
-        **overrides: Values of the token that differ from the settings.
+        **overrides: Values that replace the defaults, such as `ttl` or `worker_sid`.
     """
     values = {
         "account_sid": environ["TWILIO_ACCOUNT_SID"],

@@ -277,7 +277,7 @@ def test_event_replaces_the_activity_unless_the_event_is_older(
 
 
 def post_exact_event(api: Api, worker_sid: str, activity: Activity, at: int) -> None:
-    """Post an event with its time in ms after NOW."""
+    """Post an event that happened *at* ms after NOW."""
     post_event(api, worker_sid, activity, TimestampMs=str(NOW + at))
 
 

@@ -33,7 +33,7 @@ from tests.scripted_aws import (
 from tests.support import sid
 
 LIMIT_SECONDS = 5.0
-"""TaskRouter's time limit. The default budget of 2.8 s leaves a margin for a busy machine."""
+"""TaskRouter's time limit. The app's default limit of 2.8 s leaves a margin for a busy machine."""
 FALLBACK = "/assignment_callback/fallback"
 
 Start = Callable[[Step], ScriptedServer]
@@ -133,7 +133,7 @@ def test_callback_gets_503_and_fallback_gets_answer_if_dynamodb_response_is_unus
         api.post_json("/create-task", {"attributes": {}}, headers={"Idempotency-Key": "k"}),
     ):
         assert (failed.status_code, failed.json_body["Code"]) == (503, "StoreUnavailable")
-    # The app treats a response without an item as a Reservation that is not recorded (404).
+    # If a response has no item, the app reports that the Reservation is not recorded (404).
     assert api.call("GET", path).status_code in (404, 503)
 
 

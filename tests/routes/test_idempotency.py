@@ -207,7 +207,7 @@ def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
     assert create(api, "key-3").status_code == 201
 
 
-def test_retry_after_header_is_rounded_up_to_the_end_of_the_lease(api: Api) -> None:
+def test_retry_after_header_is_the_remaining_lease_rounded_up_to_a_whole_second(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
     create(api)

@@ -132,7 +132,7 @@ def test_creation_time_is_computed_from_a_task_age_of_ten_digits(api: Api) -> No
     assert reservation["task_created_at"].startswith("1709-")
 
 
-def test_reservation_known_from_an_event_has_no_callback_values(api: Api) -> None:
+def test_reservation_known_only_from_an_event_has_no_callback_values(api: Api) -> None:
     event = {**api.callback_parameters(), "EventType": "reservation.created", "WorkerName": "Bob"}
     assert api.post_callback(event, path="/event_callback").status_code == 204
 

@@ -1,4 +1,4 @@
-"""Routes that need a token reject unknown parameters; signed routes accept them."""
+"""Routes that need a token reject unknown parameters; routes called by Twilio accept them."""
 
 import itertools
 import json
@@ -193,7 +193,7 @@ def test_every_rest_api_name_has_a_counterpart_or_an_explanation(api: Api, path:
         ("/create-task", "Idempotency-Key", ": send the key in the Idempotency-Key header"),
     ],
 )
-def test_name_without_a_counterpart_is_explained(
+def test_error_explains_an_unknown_name_or_suggests_its_counterpart(
     api: Api, path: str, name: str, advice: str
 ) -> None:
     message = send(api, "POST", path, "json", {name: "x"}).json_body["Message"]

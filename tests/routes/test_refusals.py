@@ -143,7 +143,7 @@ def test_decision_can_be_retried_when_the_claim_and_taskrouter_allow_it(
     assert api.call("POST", path).status_code == 200
 
 
-def test_retry_after_header_is_the_time_left_on_the_claim_if_a_refused_request_cannot_be_verified(
+def test_retry_after_header_is_the_time_left_on_the_claim_if_a_refusal_cannot_be_verified(
     api: Api,
 ) -> None:
     remote = reserve(api)
@@ -165,7 +165,7 @@ def test_retry_after_header_is_the_time_left_on_the_claim_if_a_404_cannot_be_ver
     assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
-def test_rejected_credentials_are_logged_with_the_reason(api: Api) -> None:
+def test_rejection_of_the_credentials_is_logged_with_the_reason(api: Api) -> None:
     api.taskrouter.fail_before["create"] = [TaskRouterDenied("HTTP 401, error 20003")]
     response = api.post_json("/create-task", {"attributes": {}})
 

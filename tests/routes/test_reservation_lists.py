@@ -1,4 +1,4 @@
-"""`GET /reservations` filters by its parameters, and reads each page with few queries."""
+"""`GET /reservations` filters Reservations and reads each page with a limited number of queries."""
 
 import base64
 import itertools
@@ -31,7 +31,8 @@ def list_sids(api: Api, query: str = "") -> list[str]:
 class QueryCounter:
     """Counts a client's queries, and limits the page size of the `due` index.
 
-    With a small page size, a test needs few entries to fill a page. The real size is 1,000 entries.
+    With a small page size, a test needs few entries to fill a page. In production, a page has up
+    to 1,000 entries.
     """
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

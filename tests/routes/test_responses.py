@@ -470,7 +470,7 @@ def test_record_has_exactly_the_expected_fields(api: Api) -> None:
     }
 
 
-# Names of TaskRouter's REST API
+# Names from TaskRouter's REST API
 
 
 EXPLAINED = {

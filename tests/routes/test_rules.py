@@ -1,4 +1,4 @@
-"""Rules determine the answers to callbacks, and the log names the rule."""
+"""Rules determine the answers to callbacks, and the log names the rule that matched."""
 
 import json
 from pathlib import Path

@@ -198,8 +198,8 @@ def test_cost_of_statistics_does_not_depend_on_older_records(
 
     assert usages[0] == usages[1]
     swept, requested = usages[0]
-    # Three queries for due Reservations, and three for hours. One update fails, because
-    # reconciliation is not due.
+    # Three queries read due Reservations, and three read the Reservations of recent hours. One
+    # update fails, because reconciliation is not due.
     assert swept.requests == {
         "query": 6,
         "get_item": 1,

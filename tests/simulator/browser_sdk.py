@@ -1,4 +1,4 @@
-"""Sends the same requests as Twilio's browser SDK, without the SDK."""
+"""Sends the same requests as Twilio's browser SDK, without using the SDK."""
 
 import contextlib
 import http.client

@@ -44,7 +44,7 @@ def test_internal_error_sends_the_browser_to_the_page(
     expect_page(api.call("GET", path, token=None), 500)
 
 
-def test_error_of_another_route_does_not_send_the_browser_to_the_page(browser: Browser) -> None:
+def test_error_in_another_route_does_not_send_the_browser_to_the_page(browser: Browser) -> None:
     response = browser.redeem()
     assert response.status_code == 401
     assert "Refresh" not in response.headers
