@@ -26,7 +26,7 @@ PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Docke
 PROJECT_FILES |= {".dockerignore", "requirements.txt"}
 """Project files, which are not package data."""
 OPTIONAL_IMPORTS = {"client.py": "twilio", "testing.py": "pytest", "pytest_plugin.py": "pytest"}
-"""Modules that may import a package of the `testing` extra, each with that package."""
+"""Modules that may import a package from the `testing` extra, each with that package."""
 
 
 def source_files():

@@ -1,4 +1,4 @@
-"""The fixtures of the pytest plugin, used by the test files of other teams."""
+"""The pytest plugin's fixtures, used in test files like those of other teams."""
 
 import os
 import subprocess

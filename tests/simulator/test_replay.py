@@ -103,7 +103,7 @@ def test_different_response_is_reported(app, file, capsys):
     ]
 
 
-def test_app_that_does_not_respond_is_reported(file, capsys):
+def test_unreachable_app_is_reported(file, capsys):
     write(file, ENTRY)
     assert replay(file, "http://127.0.0.1:9") == 1
     assert "1 assignment /api/assign?a=1: no connection" in capsys.readouterr().out

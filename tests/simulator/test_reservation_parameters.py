@@ -36,7 +36,7 @@ PARAMETERS = {
 
 
 def create_reservation(taskrouter):
-    """Create a pending Reservation; return the path under each parent."""
+    """Create a pending Reservation; return its path under each parent resource."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])

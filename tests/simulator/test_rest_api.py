@@ -101,7 +101,7 @@ def test_injected_error_has_status_and_retry_after(taskrouter, status, code, mes
 
 
 def test_unexpected_exception_is_logged_and_returns_500(taskrouter, monkeypatch, caplog):
-    """A bug, simulated by a failing function, is visible to the client and in both logs."""
+    """A simulated bug is visible in the response, the request log and the server log."""
     monkeypatch.setattr(activities, "render", lambda *_: {}["missing"])
     sid = taskrouter.activities["Idle"]
     response = send(taskrouter, path=workspace_path(taskrouter, f"/Activities/{sid}"))
@@ -153,7 +153,7 @@ RESOURCES = ["task", "worker", "task reservation", "worker reservation"]
 
 
 @pytest.mark.parametrize("name", RESOURCES)
-def test_update_is_rejected_unless_the_if_match_header_has_the_current_version(
+def test_update_is_rejected_if_the_if_match_header_has_a_different_version(
     taskrouter, resource_paths, name
 ):
     path = resource_paths[name]
@@ -184,7 +184,7 @@ def test_if_match_header_may_be_weak_unquoted_or_a_wildcard(
 
 
 @pytest.mark.parametrize("name", ["task", "worker"])
-def test_deletion_is_rejected_unless_the_if_match_header_has_the_current_version(
+def test_deletion_is_rejected_if_the_if_match_header_has_a_different_version(
     taskrouter, resource_paths, name
 ):
     path = resource_paths[name]

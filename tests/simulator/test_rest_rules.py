@@ -202,7 +202,9 @@ def test_event_about_expired_task_has_documented_description(rest):
     assert event["event_data"]["task_canceled_reason"] == "Task TTL Exceeded"
 
 
-def test_updated_priority_lasts_until_a_target_has_a_priority(rest, spanish_queue_sid):
+def test_updated_priority_lasts_until_the_task_reaches_a_target_with_a_priority(
+    rest, spanish_queue_sid
+):
     targets = [
         {"queue": spanish_queue_sid, "timeout": 10},
         {"queue": spanish_queue_sid, "priority": 5},
@@ -221,7 +223,7 @@ def test_updated_priority_lasts_until_a_target_has_a_priority(rest, spanish_queu
     assert rest.get(task)["priority"] == 5
 
 
-def test_reason_for_closing_a_task_is_logged_and_the_task_is_deleted(rest):
+def test_reason_for_closing_a_task_is_logged_and_the_task_is_deleted_after_five_minutes(rest):
     task = create_task(rest)
     rest.update(task, AssignmentStatus="canceled", Reason="The customer left")
     assert rest.get(task)["reason"] == "The customer left"

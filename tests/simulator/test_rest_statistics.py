@@ -80,7 +80,7 @@ class ContactCenter(Rest):
 def center(taskrouter):
     center = ContactCenter(taskrouter)
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
-    taskrouter.advance(-now % 1)  # Start at a whole second, as `moment` does.
+    taskrouter.advance(-now % 1)  # `moment` returns whole seconds.
     return center
 
 

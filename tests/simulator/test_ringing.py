@@ -196,7 +196,7 @@ def test_phone_stops_ringing_when_reservation_is_no_longer_pending(instruction, 
 
 
 @pytest.mark.parametrize("result", ["leave", "none"])
-def test_deleting_the_workspace_stops_ringing_and_ends_the_wait_only_if_configured(result):
+def test_deleting_the_workspace_stops_ringing_but_ends_the_wait_only_if_configured(result):
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0, canceled_task_result=result)
     call = simulation.place_call("1")
     simulation.make_alice_idle()

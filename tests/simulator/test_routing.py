@@ -183,7 +183,7 @@ def test_move_updates_the_time_at_which_the_task_entered_its_queue():
 
 
 ORDERS = [
-    # Tasks are offered by priority, then by the preferred TaskQueue order, then by start time.
+    # Among Tasks with equal priority, those in TaskQueues with the preferred order come first.
     ("FIFO", {"One": "FIFO", "Two": "LIFO"}, ["One 1", "One 2", "Two 2", "Two 1"]),
     ("LIFO", {"One": "FIFO", "Two": "LIFO"}, ["Two 2", "Two 1", "One 1", "One 2"]),
     ("FIFO", {"One": "FIFO", "Two": "FIFO"}, ["One 1", "Two 1", "One 2", "Two 2"]),

@@ -104,7 +104,7 @@ class CostSimulation(WorkflowSimulation):
 
 
 def record_calls(monkeypatch, module, name):
-    """Return a list to which each call of a function appends the arguments."""
+    """Return a list to which each call to a function appends its arguments."""
     function, calls = getattr(module, name), []
 
     def record(*arguments):

@@ -148,7 +148,7 @@ class RoutingMachine(RuleBasedStateMachine):
         return self.twins.do(operation)
 
     def update(self, collection, number, operation, *arguments, **options):
-        """Execute an operation on a resource in both engines, if there is a resource."""
+        """Execute an operation on a resource in both engines, unless the collection is empty."""
 
         def execute(side):
             if resource := side.pick(collection, number):
@@ -474,7 +474,7 @@ def set_activity(twins, activity):
 
 
 def test_task_that_loses_priority_during_a_pass_is_not_examined_again_in_that_pass():
-    """The first Task matches only after the same pass has reserved the second Task."""
+    """The first Task matches only after the same pass has reserved a Worker for the second Task."""
     busy = "worker.channel.default.available_capacity_percentage < 100"
     targets = [
         {"queue": 0, "timeout": 5, "expression": "1==0"},

@@ -111,10 +111,10 @@ def test_pass_with_operations_between_its_steps_leaves_nothing_to_do(seed):
 
 
 def paused_pass(simulation):
-    """Pause a pass after it offers the most urgent Task, before it offers three waiting Tasks.
+    """Pause a pass after it offers the most urgent Task but before it offers three other Tasks.
 
     Returns:
-        The remaining steps of the pass, and the three waiting Tasks.
+        The remaining steps of the pass, and the three Tasks that are still waiting.
     """
     context, sid = (simulation.engine, simulation.workspace), simulation.workflow.sid
     for worker in simulation.workspace.workers.values():

@@ -479,7 +479,7 @@ def test_running_clock_continues_at_the_time_of_the_snapshot():
     assert taken <= second.clock.now() < taken + 60
 
 
-def test_log_continues_at_the_position_of_the_snapshot():
+def test_numbering_of_log_entries_continues_from_the_snapshot():
     first, second = Simulator(Settings()), Simulator(Settings())
     for _ in range(3):
         first.log.record("alert")
@@ -490,7 +490,7 @@ def test_log_continues_at_the_position_of_the_snapshot():
     assert [entry["id"] for entry in second.log.entries()] == [4]
 
 
-def test_faults_are_restored_with_their_numbers():
+def test_faults_are_restored_with_their_ids():
     first, second = Simulator(Settings()), Simulator(Settings())
     first.faults.add({"on": "request", "kind": "cut", "times": 2})
     first.faults.add({"on": "event", "kind": "duplicate"})

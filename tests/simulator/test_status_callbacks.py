@@ -127,7 +127,7 @@ def test_call_reports_its_end_with_the_configured_method(method):
     ("events", "expected"),
     [(None, ["completed"]), (["answered", "initiated"], ["initiated", "in-progress"])],
 )
-def test_conference_instruction_reports_the_call_to_the_worker(method, events, expected):
+def test_conference_instruction_reports_the_status_of_the_workers_call(method, events, expected):
     simulation, _ = simulate(
         {**CONFERENCE, "status_callback_method": method, "status_callback_event": events}
     )

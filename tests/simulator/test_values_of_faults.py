@@ -108,7 +108,7 @@ def test_field_has_limits_and_applies_only_to_the_listed_kinds(field, kinds, val
             assert error_for(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
 
 
-def test_only_three_fields_may_be_null():
+def test_only_retry_after_times_and_method_may_be_null():
     for field in ("retry_after", "times", "method"):
         assert error_for(on="request", kind="error", **{field: None}) is None
     for field in ("seconds", "status", "moment", "path"):
@@ -123,7 +123,7 @@ def test_latency_fault_requires_a_duration(seconds):
 
 @pytest.mark.parametrize("on", ["request", *CALLBACKS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_requests_and_cut_callbacks_allow_a_fault_that_occurs_after_they_take_effect(on, kind):
+def test_moment_may_be_after_only_if_the_fault_is_on_requests_or_cuts_a_callback(on, kind):
     if kind == ("duplicate" if on == "request" else "error"):
         return
     is_valid = on == "request" or kind == "cut"

@@ -64,5 +64,5 @@ def catch_all_filter(*targets):
 
 
 def filter_with_target(**keys):
-    """Return a filter that matches every Task and has one target: the TaskQueue "One"."""
+    """Return a catch-all filter whose only target has the TaskQueue "One" and the given keys."""
     return catch_all_filter({"queue": "One", **keys})
