@@ -28,7 +28,7 @@ class FakeLogs:
 
     Attributes:
         lines: time in epoch ms and text of each line, sorted by time.
-        calls: the operations and their parameters.
+        calls: the operation and parameters of each request.
         lines_per_request: maximum number of lines that a request searches.
         ignores_patterns: whether every line matches, as in emulators.
         before_response: called with the number of the request. May return a different response

@@ -49,13 +49,13 @@ def test_observed_transitions_have_no_cycle() -> None:
     assert all(status not in reachable(status) for status in Status)
 
 
-def test_reported_status_that_was_requested_proves_that_the_request_succeeded() -> None:
+def test_report_of_the_requested_status_proves_that_the_request_succeeded() -> None:
     all_targets = {target for targets in MOVES.values() for target in targets}
     assert all_targets == set(ACHIEVED)
     assert all(target in statuses for target, statuses in ACHIEVED.items())
 
 
-def test_phone_instructions_are_dequeue_and_call_and_redirect_and_conference() -> None:
+def test_phone_instructions_are_dequeue_call_redirect_and_conference() -> None:
     assert set(RINGING) == {"dequeue", "call", "redirect", "conference"}
 
 
@@ -169,7 +169,7 @@ def test_phone_may_ring_only_for_a_pending_reservation_whose_answer_is_unknown_o
     is_possible: bool | None,
     answer_may_ring: bool,
 ) -> None:
-    """An unrecorded answer may have made a phone ring only if `answer_may_ring` is true."""
+    """Without a recorded answer or withheld instruction, `answer_may_ring` decides."""
     record = make_record(answer=answer, withheld=withheld, status=status)
     expected = answer_may_ring if is_possible is None else is_possible
     assert record.is_ringing_possible(answer_may_ring=answer_may_ring) is (

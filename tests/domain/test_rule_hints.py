@@ -225,7 +225,7 @@ def test_constant_condition_that_is_always_false_disables_a_rule(constant: str) 
     assert not is_true(constant)
 
 
-def test_correction_has_the_meaning_of_the_membership_test() -> None:
+def test_correction_means_the_same_as_the_membership_test() -> None:
     assert is_true("contains(worker.skills || `[]`, 'es')")
     assert not is_true("contains(worker.nothing || `[]`, 'es')")
     assert is_true("contains(['es', 'fr'], task.language)")

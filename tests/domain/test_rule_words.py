@@ -1,4 +1,4 @@
-"""Errors contain hints about operators and characters from other expression languages."""
+"""Errors contain hints about operators of other languages and about misused characters."""
 
 from collections.abc import Callable
 

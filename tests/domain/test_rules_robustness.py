@@ -129,7 +129,7 @@ def test_non_finite_number_in_a_reference_ends_the_evaluation() -> None:
 
 @pytest.mark.parametrize("depth", [32, 33, 64, 65, 500, 1_000, 2_035])
 @pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"a":', "}"), ('[{"a":1},[', "]]")])
-def test_attribute_of_any_depth_is_read(depth: int, before: str, after: str) -> None:
+def test_attribute_nested_to_any_depth_is_read(depth: int, before: str, after: str) -> None:
     depth = min(depth, 4_000 // len(before + after))
     attributes = f'{{"x": {before * depth}7{after * depth}, "y": 8}}'
     callback = replace(CALLBACK, task_attributes=attributes)

@@ -187,5 +187,5 @@ def test_provider_cannot_report_a_failure_of_this_service() -> None:
     assert provider_error("login_required").code == "login_required"
 
 
-def test_refusals_are_failures_of_authenticated_users() -> None:
+def test_users_are_refused_only_after_authentication() -> None:
     assert {"no_identity", "no_role", "no_worker", "several_workers"} == REFUSALS

@@ -1,4 +1,4 @@
-"""The choice of hours whose Reservations are counted again, and the acceptance times."""
+"""Selection of the hours that a sweep counts, and measurement of acceptance times."""
 
 import statistics as oracle
 from dataclasses import replace

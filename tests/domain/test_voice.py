@@ -147,7 +147,7 @@ def test_parsed_entry_has_its_values_and_the_defaults_of_omitted_keys() -> None:
 
 
 @pytest.mark.parametrize("digit", list("0123456789"))
-def test_every_digit_selects_a_language(digit: str) -> None:
+def test_any_digit_can_select_a_language(digit: str) -> None:
     menu = Menu.parse(json.dumps([EN | {"digit": digit}]))
     assert menu.find_language(digit) is menu.default
 
@@ -266,7 +266,7 @@ def test_call_sid_is_required(call: list[tuple[str, str]]) -> None:
         *[(result, False) for result in ("", "hangup", "bridged", "redirected", "LEAVE")],
     ],
 )
-def test_call_is_unanswered_if_its_queue_result_is_a_failure_or_the_value_leave(
+def test_call_is_unanswered_if_its_queue_result_is_leave_or_a_failure(
     result: str, *, is_unanswered: bool
 ) -> None:
     assert read_request(*REQUEST, ("QueueResult", result)).is_unanswered is is_unanswered

@@ -1,4 +1,4 @@
-// Sends requests to other servers with fetch, forms, elements, beacons and WebSockets. Returns one line for each response that the page could read, for each image that loaded and for each socket that opened.
+// Sends the given requests with fetch, forms, elements and beacons, and opens the given WebSockets. Returns one line for each response that the page could read, for each image that loaded and for each socket that opened.
 async ({ requests, sockets }) => {
   const read = [];
   const addIfReadable = async (mode, url, response) => {

@@ -88,7 +88,7 @@ def test_accept_request_succeeds_after_a_call_instruction_that_left_the_reservat
     assert (response.status, response.body["reservation_status"]) == (200, "accepted")
 
 
-def test_redirect_instruction_that_accepts_is_sent_once_and_changes_the_status(
+def test_redirect_instruction_that_accepts_the_reservation_changes_its_status(
     live, control, place_call
 ):
     call, sid = place_call()

@@ -231,7 +231,7 @@ def test_example_in_the_documentation_accepts_an_offer(taskrouter):
 
 
 def wait_until_connected(taskrouter):
-    """Wait until the SDK has fetched the Worker's Reservations. The SDK then receives events."""
+    """Wait until the SDK has fetched the Worker's Reservations and can receive events."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if any(entry["path"].endswith("/Reservations") for entry in taskrouter.log("request")):

@@ -1,4 +1,4 @@
-"""The Inspect page, the Callbacks page and the export show offers of the real local stack."""
+"""The Inspect page, the Callbacks page and the export show data from the real local stack."""
 
 import csv
 import io
@@ -83,7 +83,7 @@ def test_timeline_shows_the_whole_lifecycle_and_agrees_with_taskrouter(live, ope
         ("timeout", "Timed out"),
     ],
 )
-def test_each_ending_of_an_offer_is_shown_and_agrees_with_taskrouter(
+def test_ending_of_an_offer_is_shown_and_agrees_with_taskrouter(
     live, open_console, control, ending, words
 ):
     reservation = live.create_pending_reservation()
@@ -141,7 +141,7 @@ def test_offer_that_taskrouter_no_longer_has_is_shown_as_ended(live, open_consol
     reservation_sid, task_sid = reservation["reservation_sid"], reservation["task_sid"]
     page = open_console("supervisor")
     inspect(page, reservation_sid)
-    # Without this change, an event would report that the Task was canceled.
+    # Without this change, an event would report that the Reservation was canceled.
     with changed(live, "", EventCallbackUrl=""):
         delete(live, f"/Tasks/{task_sid}")
         assert live.app.post(f"/reservations/{reservation_sid}/accept", {}).status == 410

@@ -178,7 +178,7 @@ def test_member_of_the_supervisor_group_signs_in_as_a_supervisor(page, center):
     assert grant_of(token_of(page, center))["role"] == "supervisor"
 
 
-def test_silent_sign_in_fails_in_a_browser_that_is_not_logged_in_at_the_provider(page, center):
+def test_silent_sign_in_fails_in_a_browser_that_is_not_logged_in_to_the_provider(page, center):
     page.goto(f"{center.url}/console/sign-in?silent=1")
     expect_failure(page, center, "login_required")
 

@@ -1,4 +1,4 @@
-"""The console's routes list and reject offers and switch the Activity, on a local stack."""
+"""On a local stack, the console's routes list offers, reject them and switch the Activity."""
 
 from datetime import datetime
 

@@ -167,7 +167,7 @@ def test_cross_origin_page_reads_and_changes_nothing(running_stack, page, origin
 
 @pytest.mark.parametrize("port", stack.PORTS)
 def test_page_after_dns_rebinding_reads_and_changes_nothing(running_stack, page, port):
-    """The page's host name resolves to this machine, so its requests are same-origin."""
+    """The page's host name resolves to this machine, so requests to its port are same-origin."""
     number = running_stack.port(port)
     page.goto(f"http://evil.example:{number}/attack.html")
 

@@ -11,7 +11,7 @@ from app import app
 FORM = "application/x-www-form-urlencoded"
 SIGNED = ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
-"""Methods to send to any route.
+"""Methods to try on any route, whether or not the route supports them.
 
 OPTIONS is omitted, because chalice.test crashes if a route does not handle OPTIONS. API Gateway
 would respond to such a request itself.

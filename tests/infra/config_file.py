@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def edit_config(folder):
-    """Yield the parsed config.json of a checkout, and then write the file."""
+    """Yield the parsed config.json of a checkout, then write it back with any changes."""
     path = folder / ".chalice" / "config.json"
     config = json.loads(path.read_text())
     yield config

@@ -25,7 +25,7 @@ def new_stage(tmp_path, taskrouter, monkeypatch):
 
 @pytest.fixture
 def live_stage(request, taskrouter, dynamodb, tables, monkeypatch):
-    """A working stage; the parameter is the address at which the app listens."""
+    """A working stage. The fixture's parameter, if any, is the address at which the app listens."""
     config_file = request.getfixturevalue("tmp_path") / "config.json"
     config_file.write_text(stage_config.CONFIG.read_text())
     monkeypatch.setattr(stage_config, "CONFIG", config_file)

@@ -31,7 +31,7 @@ def serve_app(host, faults):
 
     Args:
         host: A loopback address.
-        faults: Responses (status and JSON) by method and path, instead of the app's responses.
+        faults: Responses (status and JSON) that replace the app's, by method and path.
     """
     lock = threading.Lock()
 

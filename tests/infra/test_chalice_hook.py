@@ -295,7 +295,7 @@ def test_local_server_is_configured_with_the_options_of_the_command(checkout, au
     )
 
 
-def test_other_chalice_commands_check_only_the_rules(checkout):
+def test_appgraph_command_checks_only_the_rules(checkout):
     assert checkout.chalice("dev", "appgraph", **REGION).returncode == 0
     (checkout.folder / "chalicelib" / "rules.toml").write_text("[[rule")
 

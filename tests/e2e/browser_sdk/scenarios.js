@@ -173,7 +173,7 @@ const scenarios = {
 
   async update(TaskRouter, { sign, ...input }) {
     // After updateToken, the SDK's expiry timer still uses the lifetime of the old token. If that
-    // lifetime were below 10 seconds, the SDK would report a second expiry before the server closes
+    // lifetime were below 10 seconds, the SDK would report a second expiry before the server closed
     // the connection.
     const worker = new TaskRouter.Worker(accessToken(sign, 12), options(input.url));
     const [updated, disconnected] = [once(worker, "tokenUpdated"), once(worker, "disconnected")];

@@ -325,7 +325,7 @@ def replace(parent, path, value):
 
 
 def paths_of(value):
-    """Return the path of each key of nested objects."""
+    """Return the path of each key in nested objects."""
     if not isinstance(value, dict):
         return []
     nested = [[key, *path] for key, inner in value.items() for path in paths_of(inner)]

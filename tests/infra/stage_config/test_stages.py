@@ -1,4 +1,4 @@
-"""Stages of .chalice/config.json: their names, and the values that apply to them."""
+"""Stages in .chalice/config.json: their names, and the values that apply to them."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.infra.stage_config.committed import COMMITTED
 
 
 @pytest.mark.usefixtures("config")
-def test_shell_variables_override_stage_variables_and_those_override_project_variables():
+def test_shell_variables_override_stage_variables_which_override_project_variables():
     assert stage_config.environment("prod", {}) == {
         "RETENTION_DAYS": "20",
         "LOG_LEVEL": "DEBUG",
@@ -49,7 +49,7 @@ def test_resource_names_for_the_longest_stage_name_are_within_aws_limits(config)
 
     stage = stage_config.read(name, allow_empty_sids=True)
 
-    # CloudFormation appends the bucket's logical ID and at most 13 characters.
+    # CloudFormation appends the bucket's logical ID and at most 13 characters to the stack's name.
     assert len(f"{stage.stack}-deployments-{'x' * 13}") == 63
     assert len(stage.stack) <= 128
     for handler in (stage_config.API, stage_config.SWEEP):
