@@ -1,4 +1,4 @@
-"""Tests of the benchmark harness. Times depend on the machine, so only minimums are checked."""
+"""Tests of the benchmark harness. They set no upper limits for times, because machines differ."""
 
 import json
 import os
@@ -327,8 +327,8 @@ def test_dynamodb_usage_of_each_request_is_measured() -> None:
         assert log_bytes > 100
     assert [name for name, *_ in measured][1:3] == ["callback", "accept"]
     assert requests == {"update_item": 9}
-    # In footprint.py, the callback arrives before the event, which then changes three index
-    # entries. This order needs five more write units.
+    # In footprint.py, the callback arrives before the `reservation.created` event, which then
+    # changes three index entries. That order needs five more write units.
     units = footprint.measure(over_rest=True).units.total()
     assert sum(usage.write_units for _, usage, _, _ in measured) == units - 5
 

@@ -14,10 +14,10 @@ LIMITS = {
     # service's own HTTP clients, the path would have 51 functions in 13 files. Two functions parse
     # the recorded delivery of the callback and the last claim (ADR 52).
     "accept over REST": (64, 16),
-    # `indexes.py`, `waiting.py`, `requirements.py` and the dependencies of expressions make the
-    # cost of routing independent of the number of waiting Tasks (32 functions). `history.py`
-    # records the data from which statistics are computed. `task_queues.py` moves Tasks between
-    # TaskQueues, for example during a transfer.
+    # 32 functions (`indexes.py`, `waiting.py`, `requirements.py` and the dependencies of
+    # expressions) make the cost of routing independent of the number of waiting Tasks.
+    # `history.py` records the data from which statistics are computed. `task_queues.py` moves
+    # Tasks between TaskQueues, for example during a transfer.
     "Task, callback, accept in the simulator": (145, 29),
 }
 LINE = re.compile(

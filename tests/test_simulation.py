@@ -89,7 +89,7 @@ def test_limits_of_taskrouter_are_not_exceeded(scenario: Scenario) -> None:
 def test_doubled_concurrency_does_not_leave_more_reservations_due(scenario: Scenario) -> None:
     limits = replace(UNLIMITED, latency_ms=scenario.taskrouter.latency_ms)
     # This scenario loses no events. Otherwise, with more concurrency, the reconciliation would
-    # record more lost Reservations, which would become due.
+    # record more Reservations whose events were lost, and these Reservations would become due.
     scenario = replace(scenario, taskrouter=limits, rate=scenario.rate * 40, lost_events=0.0)
     more = replace(scenario, concurrency=2 * scenario.concurrency)
     left, left_with_more = (

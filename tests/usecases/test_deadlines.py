@@ -143,7 +143,7 @@ def test_interval_between_checks_doubles_up_to_its_maximum(
         (39_999, 40, 1),
         (40_000, 40, 15_000),  # the rejection is overdue
         (110_000, 40, 15_000),
-        (116_000, 40, 14_000),  # the timeout plus the grace period is earlier than a retry
+        (116_000, 40, 14_000),  # the grace period ends before a retry is due
         (119_999, 40, 10_001),
         (120_000, 40, 10_000),
         (129_999, 40, 1),

@@ -235,14 +235,14 @@ def test_effect_of_an_instruction_is_checked_after_15_seconds(
         (TaskRouterThrottled("429"), 30),
     ],
 )
-def test_retry_of_a_failed_request_must_wait_until_a_claim_that_cannot_be_released_expires(
+def test_retry_must_wait_until_the_lease_expires_if_a_claim_cannot_be_released(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
     failure: TaskRouterError,
     retry_after: int | None,
 ) -> None:
-    """If TaskRouter rejects the credentials, a retry is useless, and `retry_after` is None."""
+    """If TaskRouter rejects the credentials, a retry is useless, so `retry_after` is None."""
     service.taskrouter.fail_before["update"] = [failure]
     monkeypatch.setattr(service.store, "release_claim", fail)
     with pytest.raises(type(failure)) as raised:

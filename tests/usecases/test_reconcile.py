@@ -219,7 +219,7 @@ def test_next_run_continues_interrupted_reconciliation(service: Service) -> None
 
     service.taskrouter.when_called = throttle_from_second_window
     report = service.sweep()
-    # The second window and, afterward, the list of Tasks are left for the next run.
+    # The second window and the list of Tasks, which comes last, are left for the next run.
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (1, 2, True)
     assert service.record(early_reservation).status is Status.COMPLETED
     assert service.store.get(late_reservation.reservation_sid) is None
@@ -397,7 +397,7 @@ def record_lists(service: Service) -> dict[str, list[str]]:
 
 
 def make_lists_fail(service: Service, failing: Iterable[str], error: Exception) -> None:
-    """Make the requests for the given lists fail: types of Events, or `tasks`."""
+    """Make requests for lists fail. *failing* may contain Event types and `tasks`."""
     list_events, list_tasks = service.taskrouter.list_events, service.taskrouter.list_reserved_tasks
     failing = set(failing)
 

@@ -404,7 +404,7 @@ OWN_PHONE = Dequeue(to="client:alice", timeout=5)
 OWN_CALL = Redirect(call_sid="CA" + "1" * 32, url="https://a.example")
 
 
-def test_record_is_read_only_if_a_worker_specifies_a_phone_or_a_call(service: Service) -> None:
+def test_record_is_not_read_unless_a_worker_specifies_a_phone_or_a_call(service: Service) -> None:
     remote = service.taskrouter.add()
     worker = Principal(Role.WORKER, worker_sid=remote.worker_sid)
     authorize(Dequeue(timeout=5), remote, NoStore(), worker)

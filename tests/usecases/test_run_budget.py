@@ -132,7 +132,7 @@ def test_throttling_ends_the_run_if_all_retries_fail_or_time_is_short(
     assert not budget.may_continue()
 
 
-def test_other_error_is_not_retried_and_does_not_end_the_run() -> None:
+def test_request_to_an_unavailable_taskrouter_is_not_retried_and_does_not_end_the_run() -> None:
     budget, _ = make_budget()
     requests = []
 

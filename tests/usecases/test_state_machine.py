@@ -264,7 +264,7 @@ class Scenario(RuleBasedStateMachine):
 
     def _assert_record_is_correct(self, sid: str, record: Reservation) -> None:
         actual = self.taskrouter.statuses[sid]
-        # TaskRouter has no "gone" status. It may report the final status after the record is gone.
+        # TaskRouter has no "gone" status. A final status may be recorded after "gone".
         recorded = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
             assert sid not in self.taskrouter.reservations_by_sid()

@@ -1,4 +1,4 @@
-"""Sweeps update the statistics, and failures of this step do not affect the checks."""
+"""Sweeps update the statistics. If an update fails, the checks are not affected."""
 
 from collections.abc import Callable
 from dataclasses import replace

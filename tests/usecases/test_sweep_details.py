@@ -1,4 +1,4 @@
-"""The limits of the sweep's actions, reads of single records, and the times of the next checks."""
+"""When the sweep acts on a Reservation, reads a single record, and checks a Reservation again."""
 
 from dataclasses import replace
 from typing import Any
@@ -131,7 +131,7 @@ def collect_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str
         (Status.WRAPPING, 3600, 1),
     ],
 )
-def test_wrap_up_limit_causes_a_read_only_for_wrapping_reservations(
+def test_sweep_reads_a_record_only_if_the_reservation_is_wrapping_and_has_a_limit(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,

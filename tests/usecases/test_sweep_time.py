@@ -1,7 +1,8 @@
 """A sweep ends before its function times out, and divides its time fairly.
 
-During a sweep, only requests to TaskRouter and DynamoDB advance the clock. One thread makes all
-requests, so their durations add up as they do in one thread of a real sweep.
+During a sweep, only requests to TaskRouter and DynamoDB and pauses before retries advance the
+clock. One thread makes all requests, so their durations add up as they do in one thread of a real
+sweep.
 """
 
 from collections.abc import Collection, Iterator
