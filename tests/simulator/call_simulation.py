@@ -1,4 +1,4 @@
-"""Simulates calls without HTTP; a dictionary contains the app's TwiML documents."""
+"""Simulates calls without HTTP; the app's TwiML documents come from a dictionary."""
 
 import json
 

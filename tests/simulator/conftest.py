@@ -122,14 +122,14 @@ class App:
     """An app that receives callbacks: an HTTP server in a thread.
 
     Attributes:
-        received: Method, path, headers and form of every request received.
-        responses: Status, content type and body of the response to each path; the query string of
+        received: Method, path, headers and form parameters of every request received.
+        responses: Status, content type and body of the response for each path; the query string of
             a GET request is ignored. The default is status 200 with `{}`.
         headers: Additional headers of every response.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.
-        hold: Event for which the app waits before each response, for at most 10 seconds; None for
-            no wait.
+        hold: Event that the app waits for before each response, for at most 10 seconds; None to
+            respond without waiting.
         max_concurrent: Highest number of concurrent requests so far.
     """
 

@@ -11,7 +11,7 @@ from taskrouter_simulator.settings import Settings
 from tests.simulator import reference_routing
 
 START = 1_700_000_000.0
-"""22:13:20 on a Tuesday."""
+"""22:13:20 UTC on a Tuesday."""
 
 
 class Side:
@@ -70,7 +70,7 @@ class Twins:
         ]
 
     def do(self, operation):
-        """Call `operation` with each side; check that outcome, effects and timers are equal."""
+        """Call `operation` with each side; check that outcomes, effects and timers are equal."""
         outcomes = []
         for side in self.sides:
             try:

@@ -120,7 +120,9 @@ def test_twine_accepts_both_distributions(dist):
     assert output.count("PASSED") == 2
 
 
-def test_wheel_built_from_the_source_distribution_has_the_same_files(dist, wheel, tmp_path):
+def test_wheel_rebuilt_from_the_unpacked_source_distribution_has_the_same_files(
+    dist, wheel, tmp_path
+):
     (archive,) = dist.glob("*.tar.gz")
     shutil.unpack_archive(archive, tmp_path)
     (source,) = tmp_path.iterdir()
@@ -132,9 +134,7 @@ def test_distribution_has_the_version_of_the_module(wheel):
     assert wheel.name.split("-")[1] == taskrouter_simulator.__version__
 
 
-def test_only_the_source_distribution_contains_the_files_that_build_the_container_image(
-    dist, wheel
-):
+def test_only_the_source_distribution_contains_the_files_for_the_container_image(dist, wheel):
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as source:
         sources = {name.partition("/")[2] for name in source.getnames()}

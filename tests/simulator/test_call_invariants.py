@@ -148,7 +148,7 @@ def accept_or_reject(simulation, operation):
 
 
 def is_waiting(simulation, task):
-    """Return whether a Task is waiting and a transfer is not the reason.
+    """Return whether a Task is waiting for a reason other than a transfer.
 
     If the settings keep a Task assigned when its call ends, a later transfer that nobody accepts
     returns the Task to its TaskQueue. TaskRouter knows nothing about the call by then.

@@ -251,7 +251,7 @@ def test_redirect_ignores_unknown_call_and_rejects_ended_call():
     assert error.value.message == f"Call {call.sid} cannot be redirected"
 
 
-def test_engine_keeps_at_most_1000_calls():
+def test_ended_call_is_removed_when_the_1001st_call_is_placed():
     simulation = CallSimulation()
     calls = []
     for _ in range(1000):
@@ -281,7 +281,7 @@ def test_first_child_with_one_of_the_names_is_found():
     assert (verb.child("C", "B"), verb.child("D")) == (children[1], None)
 
 
-def test_second_enqueue_cancels_first_task_as_redirected():
+def test_second_enqueue_cancels_first_task_with_the_reason_redirected():
     simulation = CallSimulation()
     call = simulation.place_call("1")
     first = simulation.task_of(call)

@@ -223,7 +223,7 @@ def test_dialing_unavailable_reservation_emits_alert(options):
     assert simulation.alert_codes() == [14215]
 
 
-def test_task_of_a_caller_who_dialed_a_different_reservation_is_canceled_on_hangup():
+def test_hangup_cancels_the_task_of_a_caller_connected_through_another_tasks_reservation():
     simulation = CallSimulation()
     first = simulation.place_call("1")
     simulation.make_alice_idle()

@@ -103,7 +103,7 @@ def test_mistakes_that_prevent_reading_are_reported_as_findings():
     ]
 
 
-def test_findings_are_in_the_order_of_the_document_and_have_sources():
+def test_findings_are_in_document_order_and_have_sources():
     text = (
         "friendly_name: X\n"
         "workers:\n"
@@ -311,7 +311,7 @@ def test_configuration_that_is_not_managed_is_allowed():
     assert findings(definition) == []
 
 
-def test_hyphen_in_the_name_of_an_attribute_is_a_warning():
+def test_hyphen_in_the_name_of_an_attribute_causes_a_warning():
     attributes = {"vip": 1, "a-b": {"c": 1, "d-e": 2}, "list": [{"f-g": 1}], "text": "h-i"}
     reason = "because the name has a hyphen"
     assert findings(changed("workers", attributes=attributes)) == [
@@ -390,7 +390,7 @@ def test_types_of_task_attributes_are_not_checked():
     assert routing_findings(make_filter("team HAS 'x'", target)) == []
 
 
-def test_each_wrong_comparison_is_reported_once():
+def test_repeated_wrong_comparison_with_an_attribute_is_reported_once():
     text = "team HAS 'x' OR team HAS 'y' OR vip HAS 1"
     assert len(findings(changed("task_queues", target_workers=text))) == 2
 
@@ -405,7 +405,7 @@ NO_WORKER = "no declared Worker can match the expression"
         "worker.friendly_name == 'zoe'", "level > 3 AND vip == 1", "level == 3 AND vip == 1",
     ],
 )  # fmt: skip
-def test_expression_that_matches_no_declared_worker_is_a_warning(text):
+def test_expression_that_matches_no_declared_worker_causes_a_warning(text):
     definition = changed("task_queues", target_workers=text)
     assert findings(definition) == [f"warning: task_queues[0]: target_workers: {NO_WORKER}"]
     definition["workers"] = []
@@ -429,7 +429,7 @@ def test_expression_that_a_worker_may_match_in_some_state_is_allowed(text):
     assert findings(changed("task_queues", target_workers=text)) == []
 
 
-def test_target_that_no_member_of_its_task_queue_matches_is_a_warning():
+def test_target_that_no_member_of_its_task_queue_matches_causes_a_warning():
     def warnings_for(text, queue="VIP"):
         first = {"queue": queue, "timeout": 5}
         return routing_findings(make_filter(None, first, {"expression": text}))
@@ -449,7 +449,7 @@ def test_target_of_a_task_queue_without_members_has_no_further_warning():
 
 
 @pytest.mark.parametrize("text", ["", " "])
-def test_empty_target_workers_expression_is_a_warning(text):
+def test_empty_target_workers_expression_causes_a_warning(text):
     assert findings(changed("task_queues", target_workers=text)) == [
         (
             "warning: task_queues[0]: an empty expression matches no Worker, so Tasks wait in this"
@@ -458,7 +458,7 @@ def test_empty_target_workers_expression_is_a_warning(text):
     ]
 
 
-def test_absent_default_filter_is_a_warning_unless_a_filter_matches_all_tasks():
+def test_absent_default_filter_causes_a_warning_unless_a_filter_matches_all_tasks():
     definition = routing(make_filter("a == 1"))
     assert findings(definition) == []
     tasks = definition["workflows"][0]["configuration"]["task_routing"]
@@ -521,7 +521,7 @@ def test_filters_whose_expressions_are_always_false_are_not_reached():
     )
 
 
-def test_target_after_a_target_that_cannot_time_out_or_be_skipped_is_a_warning():
+def test_target_after_a_target_that_cannot_time_out_or_be_skipped_causes_a_warning():
     message = (
         "Tasks that wait for a free Worker never reach this target, because the preceding target"
         " has neither timeout nor skip_if"
@@ -539,7 +539,7 @@ def test_target_after_a_target_that_cannot_time_out_or_be_skipped_is_a_warning()
     ]
 
 
-def test_target_beyond_the_lifetime_of_a_task_is_a_warning():
+def test_target_beyond_the_lifetime_of_a_task_causes_a_warning():
     def warnings_for(*timeouts):
         targets = [{"queue": "All", "timeout": timeout} for timeout in timeouts]
         return routing_findings(make_filter("a == 1", *targets))
@@ -554,7 +554,7 @@ def test_target_beyond_the_lifetime_of_a_task_is_a_warning():
     ]
 
 
-def test_default_filter_after_a_filter_that_matches_all_tasks_is_a_warning():
+def test_default_filter_after_a_filter_that_matches_all_tasks_causes_a_warning():
     default = {"queue": "VIP"}
     skip = {"queue": "All", "skip_if": "workers.available == 0"}
     message = "no Task reaches the default filter, because another filter matches all Tasks"
@@ -578,7 +578,7 @@ def test_default_filter_after_a_filter_that_matches_all_tasks_is_a_warning():
         ("order_by", "worker.level"),
     ],
 )
-def test_undocumented_key_of_the_default_filter_is_a_warning(key, value):
+def test_undocumented_key_of_the_default_filter_causes_a_warning(key, value):
     assert routing_findings(default_filter={"queue": "All", "priority": 3, key: value}) == [
         (
             f"warning: .default_filter: {key}: Twilio documents only queue and priority for"
@@ -587,7 +587,7 @@ def test_undocumented_key_of_the_default_filter_is_a_warning(key, value):
     ]
 
 
-def test_events_filter_is_a_warning_if_the_event_callback_url_is_null():
+def test_events_filter_causes_a_warning_if_the_event_callback_url_is_null():
     definition = changed(None, event_callback_url=None, events_filter=["task.created"])
     assert findings(definition) == [
         "warning: events_filter has no effect, because event_callback_url is null"
@@ -596,7 +596,7 @@ def test_events_filter_is_a_warning_if_the_event_callback_url_is_null():
     assert findings(changed(None, events_filter=["task.created"])) == []
 
 
-def test_fallback_url_is_a_warning_if_the_assignment_callback_url_is_null():
+def test_fallback_url_causes_a_warning_if_the_assignment_callback_url_is_null():
     key = "fallback_assignment_callback_url"
     definition = changed("workflows", assignment_callback_url=None, **{key: "/f"})
     assert findings(definition) == [
@@ -606,7 +606,7 @@ def test_fallback_url_is_a_warning_if_the_assignment_callback_url_is_null():
     assert findings(changed("workflows", assignment_callback_url="/a", **{key: "/f"})) == []
 
 
-def test_fallback_url_is_a_warning_if_the_assignment_callback_url_is_absent():
+def test_fallback_url_causes_a_warning_if_the_assignment_callback_url_is_absent():
     key = "fallback_assignment_callback_url"
     assert findings(changed("workflows", **{key: "/f"})) == [
         (

@@ -152,7 +152,7 @@ def test_restored_clock_continues_at_the_sum_of_base_and_offset(frozen):
     assert clock.state() == (ClockState(5000.0, 10.0) if frozen else ClockState(100.0, 4910.0))
 
 
-def test_restored_frozen_clock_shows_exactly_the_same_time():
+def test_restored_frozen_clock_shows_exactly_the_saved_time():
     first = Clock(lambda: 0.1, frozen=True)
     first.jump(0.3)
     second = Clock(lambda: 1_700_000_000.7, frozen=True)

@@ -37,7 +37,7 @@ class ConferenceSimulation(CallSimulation):
 
     @property
     def events(self):
-        """The event of each status callback, and the role of the participant in the event."""
+        """The event of each status callback, and the role of the affected participant."""
         roles = {self.call.sid: "customer", self.leg.sid: "worker", None: None}
         return [
             (item.parameters["StatusCallbackEvent"],

@@ -32,7 +32,7 @@ def image():
         pytest.skip("Docker is not installed")
     info = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
     if info.returncode:
-        pytest.skip(f"`docker info` fails: {info.stderr.strip()}")
+        pytest.skip(f"`docker info` failed: {info.stderr.strip()}")
     name = f"taskrouter-simulator:test-{os.getpid()}"
     docker("build", "--tag", name, str(SIMULATOR))
     yield name

@@ -18,7 +18,7 @@ from taskrouter_simulator.web import has_token
 
 TOKEN = "0123456789abcdef"
 REMOTE = {"Host": "simulator.example:8002"}
-"""Headers of a request that is not treated as local, even from a loopback address."""
+"""Headers that make a request non-local even if it comes from a loopback address."""
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +150,12 @@ def test_forwarded_address_and_scheme_are_ignored(monkeypatch):
 
 
 def address_of_this_machine():
-    """Return an address that is not loopback; skip the test if this machine has none."""
+    """Return a non-loopback address; skip the test if this machine has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # connecting a UDP socket sends no packet
         except OSError:
-            pytest.skip("this machine has no network interface except loopback")
+            pytest.skip("this machine has no network interface other than loopback")
         return probe.getsockname()[0]
 
 
@@ -180,7 +180,7 @@ def test_empty_bearer_token_is_not_accepted():
 
 
 @pytest.mark.parametrize("token", ["x" * 15, "x" * 15 + " ", "x" * 15 + "\n", "x" * 15 + "é"])
-def test_token_that_is_short_or_not_printable_is_rejected_without_being_shown(token):
+def test_token_that_is_too_short_or_has_invalid_characters_is_rejected_without_being_shown(token):
     with pytest.raises(SettingsError) as error:
         read({"control_token": token})
     assert str(error.value) == (

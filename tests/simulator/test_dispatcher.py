@@ -13,7 +13,7 @@ from tests.simulator.conftest import Simulation
 
 
 class Client:
-    """A delivery client that records deliveries and the maximum number in progress."""
+    """A delivery client that records deliveries and their maximum concurrency."""
 
     def __init__(self):
         self.deliveries = []

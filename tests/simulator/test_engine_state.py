@@ -93,7 +93,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("status", "operation", "subject", "expected"), CHANGES)
-def test_operation_changes_version_and_time_of_affected_resources(
+def test_operation_changes_version_and_update_time_of_affected_resources(
     status, operation, subject, expected
 ):
     simulation = StateSimulation(status)

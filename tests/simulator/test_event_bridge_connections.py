@@ -364,7 +364,7 @@ def test_worker_keeps_the_activity_if_the_server_closes_the_connection(taskroute
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
-def test_pages_of_other_origins_cannot_connect(taskrouter, alice, origin):
+def test_pages_from_other_origins_cannot_connect(taskrouter, alice, origin):
     with (
         pytest.raises(InvalidStatus) as error,
         alice_channel(taskrouter, alice, {"Origin": origin}),

@@ -164,7 +164,9 @@ def test_worker_accepts_wraps_up_and_completes_a_reservation(taskrouter, alice, 
         assert payload["task"]["assignment_status"] == task_status
 
 
-def test_rejected_request_has_the_status_and_the_message_of_the_rest_api(taskrouter, alice, offer):
+def test_rejected_request_gets_the_same_status_and_message_as_from_the_rest_api(
+    taskrouter, alice, offer
+):
     path = f"/Workers/{alice.worker_sid}/Reservations/{offer['sid']}"
     expected = send_request(taskrouter, "POST", path, ReservationStatus="completed")
     assert alice.send("POST", path[1:], ReservationStatus="completed") == expected
@@ -531,7 +533,7 @@ def test_pages_on_this_machine_may_send_requests(taskrouter, origin):
         {"Host": "evil.example", "Origin": "http://localhost:3000"},
     ],
 )
-def test_pages_of_other_origins_may_not_send_requests(taskrouter, method, headers):
+def test_pages_from_other_origins_may_not_send_requests(taskrouter, method, headers):
     response = request(taskrouter, method, headers)
     assert response.status == 403
     assert response.headers["Access-Control-Allow-Origin"] is None

@@ -174,7 +174,7 @@ def test_folded_text_ignores_case():
 
 
 @pytest.mark.parametrize("mixed_types", ["unequal", "false"])
-def test_only_numeric_text_is_converted(mixed_types):
+def test_numeric_text_is_converted_to_a_number_but_an_ordinary_string_is_not(mixed_types):
     comparisons = Comparisons(mixed_types=mixed_types)
     context = {"hour": NumericText("08"), "text": "08"}
     for text, expected in (

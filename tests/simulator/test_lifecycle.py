@@ -102,7 +102,7 @@ def test_rejected_task_is_offered_to_same_worker_again_after_delay(simulation):
     assert task.status == "reserved"
 
 
-def test_task_is_canceled_after_maximum_assignments():
+def test_task_is_canceled_after_the_maximum_number_of_assignments():
     simulation = Simulation(max_assignments=3)
     task, _ = simulation.offer_task()
     for _ in range(3):
