@@ -151,7 +151,7 @@ def _check_reservations(subject: Subject) -> str:
             if store.get(reservation.sid) is None:
                 missing.append(f"{reservation.sid} ({format_duration(age)} old)")
     note = (
-        f" (only the first {_MAX_TASKS} reserved Tasks are compared)"
+        f" (only the first {_MAX_TASKS} reserved Tasks were checked)"
         if len(tasks) > _MAX_TASKS
         else ""
     )
