@@ -125,7 +125,7 @@ def _check_clock(subject: Subject) -> str:
     if problem := describe_skew(differences):
         raise OperatorError(problem)
     largest = max(map(abs, differences.values()))
-    others = " and ".join(f"the clock of {name}" for name in differences)
+    others = " and ".join(f"{name}'s clock" for name in differences)
     return f"this machine's clock differs from {others} by at most {largest:.0f} s"
 
 
@@ -142,7 +142,7 @@ def describe_skew(differences: Mapping[str, float]) -> str | None:
     if not wrong:
         return None
     parts = [
-        f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the clock of {name}"
+        f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} {name}'s clock"
         for name, seconds in wrong.items()
     ]
     return (

@@ -31,7 +31,7 @@ class Version(NamedTuple):
 
 @pytest.fixture
 def config(tmp_path):
-    """A config.json in which the stage dev has SIDs."""
+    """A config.json that sets the SIDs of stage dev."""
     project_config = stage_config.project()
     project_config["stages"]["dev"]["environment_variables"] |= {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,

@@ -32,7 +32,7 @@ def _text(node):
 def _messages():
     """Yield the location and text of each string literal other than docstrings.
 
-    X replaces interpolated values.
+    Each interpolated value is replaced by X.
     """
     for path in FILES:
         if path.suffix != ".py":

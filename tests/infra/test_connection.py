@@ -244,7 +244,7 @@ def test_only_changed_properties_are_written(stage):
     assert update["parameters"] == {"FallbackAssignmentCallbackUrl": FALLBACK}
 
 
-def test_url_of_the_removed_stage_is_replaced(stage):
+def test_url_of_a_removed_deployment_of_the_stage_is_replaced(stage):
     stage.workflow.update(assignment_callback_url=PRIMARY.replace("own", "removed"))
 
     stage.deploy("--yes")
@@ -262,7 +262,7 @@ def test_connection_overrides_and_query_string_are_kept(stage, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["#rc=2", "?tenant=acme", "?tenant=acme#rp=all"])
-def test_connection_overrides_and_query_string_are_kept_after_the_removal_of_the_stage(
+def test_connection_overrides_and_query_string_are_kept_if_a_removed_stage_is_deployed_again(
     stage, suffix
 ):
     stage.deploy("--yes")
@@ -391,7 +391,7 @@ def test_second_address_is_added(stage):
 
 @pytest.fixture(params=["PendingConfirmation", "Deleted"])
 def unconfirmed(request):
-    """An AWS account whose topic has a pending or deleted subscription, and its SNS calls."""
+    """An AWS account whose topic has a pending or deleted subscription, and its subscribe calls."""
     calls = []
     listed = {"Subscriptions": [{"SubscriptionArn": request.param, "Endpoint": EMAIL}]}
     sns = SimpleNamespace(

@@ -22,7 +22,7 @@ OTHER_STACK = "taskrouter-callbacks-prod"
 
 @pytest.fixture
 def owners(monkeypatch):
-    """The stacks that own tables, by the name of the table."""
+    """Other stages' stacks that own tables, by table name."""
     owners = {}
     monkeypatch.setattr(stacks, "find_other_owner", lambda _aws, _stage, table: owners.get(table))
     return owners
@@ -30,7 +30,7 @@ def owners(monkeypatch):
 
 @pytest.fixture
 def run(run_command, owners, config, tmp_path, monkeypatch):  # noqa: F811
-    """A function that runs a command for the stage dev, whose tables and secrets exist."""
+    """A function that runs a command. The tables and secrets of stage dev exist."""
     monkeypatch.setattr(JSONFileLoader, "load_file", lambda _loader, path: load_description(path))
     monkeypatch.setattr(Stage, "deployed_file", tmp_path / "dev.json")
     monkeypatch.setattr(chalice_record, "rebuild_record", lambda *_, **__: False)

@@ -40,7 +40,7 @@ def test_no_unknown_command_is_documented():
     assert documented <= set(main.commands)
 
 
-def test_every_path_in_security_guide_exists():
+def test_every_path_in_the_security_guide_exists():
     paths = set(re.findall(r"`((?:tests|chalicelib|infra|\.github)/[\w./]*)`", SECURITY))
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
 
@@ -52,7 +52,7 @@ def test_actions_are_pinned_by_commit(workflow):
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in actions)
 
 
-def test_documented_memory_and_timeouts_match_configuration():
+def test_documented_memory_and_timeouts_match_the_configuration():
     functions = stage_config.project()["stages"]["prod"]["lambda_functions"]
     for name, unit in (("memory_size", "MB"), ("timeout", "s")):
         row = "memory" if name == "memory_size" else "timeout"

@@ -1,4 +1,4 @@
-"""The doctor identifies each problem of a live stage, and reports nothing else as wrong."""
+"""The doctor identifies each problem with a live stage, and reports nothing else as wrong."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def revoke_auth_token(stage):
 
 
 def add_workflow(stage, url, **settings):
-    """Create a Workflow with a timeout of 90 s, and set settings that contain its SID."""
+    """Create a Workflow with a timeout of 90 s, and store its SID in these settings."""
     sid = stage.workspace.workflows.create(
         friendly_name="Other",
         configuration=stage.workflow.fetch().configuration,
@@ -269,8 +269,8 @@ PROBLEMS = {
         "forged_request",
         "returned 204, not 403 InvalidSignature",
     ),
-    "fast clock": (lambda s: setattr(s, "skew", 60), "clock", "s ahead of the clock of Twilio"),
-    "slow clock": (lambda s: setattr(s, "skew", -60), "clock", "s behind the clock of AWS"),
+    "fast clock": (lambda s: setattr(s, "skew", 60), "clock", "s ahead of Twilio's clock"),
+    "slow clock": (lambda s: setattr(s, "skew", -60), "clock", "s behind AWS's clock"),
     "different function settings": (
         lambda s: s.set_function_variables("sweep", {"RESERVATION_TIMEOUT_SECONDS": "5"}),
         "settings",
@@ -361,7 +361,7 @@ def test_failing_event_callback_is_reported_by_only_one_check(stage, status):
     assert results["forged_request"].text == "because of signed_request"
 
 
-def test_error_for_an_event_refused_because_of_different_sids_suggests_a_deployment(stage):
+def test_error_for_an_event_refused_because_of_mismatched_sids_suggests_a_deployment(stage):
     workspace_sid = stage.stage.settings.twilio_workspace_sid
     stage.set(TWILIO_WORKSPACE_SID="WS" + "9" * 32)
     stage_config.set_variables("dev", {"TWILIO_WORKSPACE_SID": workspace_sid})
@@ -419,14 +419,14 @@ def test_recorded_reservation_is_not_reported_as_wrong(stage):
     assert diagnose(stage)["reservations"].text == "pending Reservations: 1, all recorded"
 
 
-def test_reservation_whose_callback_may_be_in_transit_is_not_compared(stage):
+def test_reservation_whose_callback_may_be_in_transit_is_not_checked(stage):
     reserve_without_callback(stage)
     stage.monkeypatch.setattr(twilio_checks, "CALLBACK_IN_TRANSIT_MS", 15_000)
 
     assert diagnose(stage)["reservations"].text == "pending Reservations: 0, all recorded"
 
 
-def test_number_of_compared_tasks_is_limited_and_shown(stage):
+def test_number_of_checked_tasks_is_limited_and_shown(stage):
     reserve_without_callback(stage)
     stage.monkeypatch.setattr(twilio_checks, "_MAX_TASKS", 0)
 
@@ -486,7 +486,7 @@ def test_clocks_may_differ_by_at_most_ten_seconds(seconds, is_ok):
 def test_only_the_clock_that_differs_too_much_is_reported():
     text = service_checks.describe_skew({"Twilio": -12.4, "AWS": 1})
 
-    assert text.startswith("This machine's clock is 12 s behind the clock of Twilio. Synchronize")
+    assert text.startswith("This machine's clock is 12 s behind Twilio's clock. Synchronize")
 
 
 def run_doctor(*options):
@@ -558,7 +558,7 @@ def test_every_check_is_documented():
 
 
 def refuse(operation):
-    """Return a function that fails like an AWS operation without permission."""
+    """Return a function that fails like an AWS operation that the caller may not use."""
 
     def fail(*_args, **_kwargs):
         response = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}

@@ -310,7 +310,7 @@ def test_failed_deletion_is_reported_together_with_the_findings(stage):
 
 @pytest.mark.parametrize("kind", ["Workflows", "Tasks", "Workers", "TaskQueues", "TaskChannels"])
 def test_failed_list_request_does_not_prevent_other_deletions(stage, kind):
-    """Only resources in the failed list, and the resources that they use, may remain."""
+    """Only resources whose list request failed, and the resources that they use, may remain."""
     before = resources(stage)
     clean_up_calls = []
     stage.twilio.fault("request", "error", method="POST", path="*/Tasks", times=None)
@@ -518,6 +518,6 @@ def test_settings_that_the_probe_finds_are_documented(stage):
     rows = re.findall(r"^\| (`SIMULATOR.+?) \|", documented_part, re.MULTILINE)
     documented = {name.lower() for name in re.findall(r"`SIMULATOR_(\w+)`", " ".join(rows))}
 
-    # By default, the simulator sends no rate limit headers, so the probe cannot find this setting.
+    # By default, the simulator sends no rate limit headers, so the probe omits `rate_limit`.
     assert documented == probe.run(stage.subject, TIMER).settings.keys() | {"rate_limit"}
     assert documented < DEFAULTS.keys()

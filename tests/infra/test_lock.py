@@ -45,7 +45,7 @@ def test_error_for_a_held_lock_states_its_owner_and_age_and_the_remedy(
     assert "use --break-lock, or wait until the lock expires at" in str(refused.value)
 
 
-def test_state_table_with_a_different_key_is_named_in_the_error(aws, stage, capsys):
+def test_state_table_with_the_wrong_key_is_named_in_the_error(aws, stage, capsys):
     key = {"AttributeName": "order", "AttributeType": "S"}
     aws.client("dynamodb").create_table(
         TableName="unrelated-orders",
@@ -60,7 +60,7 @@ def test_state_table_with_a_different_key_is_named_in_the_error(aws, stage, caps
         pytest.raises(OperatorError, match="The table unrelated-orders exists, but its keys"),
         lock.acquire(aws, stage, force=False),
     ):
-        pytest.fail("The lock was acquired in a table with a different key.")
+        pytest.fail("The lock was acquired in a table with the wrong key.")
 
     assert capsys.readouterr().err == ""
 

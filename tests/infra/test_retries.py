@@ -1,4 +1,4 @@
-"""Throttled calls to AWS are retried, at the rate that API Gateway's quotas allow."""
+"""Throttled calls to API Gateway are retried at the rate that its quotas allow."""
 
 import json
 import time
@@ -56,7 +56,7 @@ def gateway(delays):
 
 @pytest.fixture
 def chalice_gateway(delays, monkeypatch):
-    """An API Gateway client like Chalice's in a process that `run_chalice` starts."""
+    """An API Gateway client like the one that Chalice creates when `run_chalice` starts it."""
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS])
     api_quotas.wait_for_quotas_in_all_sessions()
     credentials = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}

@@ -26,7 +26,7 @@ SECRETS = ("TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET")
 
 @pytest.fixture
 def interactive_stage(new_stage):
-    """A stage that is deployed in a terminal, but not for the first time."""
+    """A stage that is deployed from a terminal, but not for the first time."""
     new_stage.in_terminal, new_stage.is_first = True, False
     return new_stage
 
@@ -445,7 +445,7 @@ def test_changed_reservation_timeout_is_written(new_stage):
 REJECTION = {"REJECT_AFTER_SECONDS": "500", "REJECT_ACTIVITY_SID": "WA" + "0" * 32}
 
 
-def test_settings_are_checked_with_the_timeout_of_the_workflow(new_stage):
+def test_settings_are_checked_against_the_timeout_of_the_workflow(new_stage):
     new_stage.configure()
     new_stage.set(**REJECTION, RESERVATION_TIMEOUT_SECONDS="120")
     new_stage.workflow.update(task_reservation_timeout=1000)
@@ -523,7 +523,7 @@ def test_invalid_timeout_of_the_workflow_is_refused_and_not_written(
     assert new_stage.config.read_text() == before
 
 
-def test_entry_for_the_workflow_of_the_stage_in_timeouts_by_workflow_is_corrected(new_stage):
+def test_timeouts_by_workflow_entry_for_the_stages_workflow_is_corrected(new_stage):
     new_stage.configure()
     sid = new_stage.twilio.workflow_sid
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 300}))
@@ -545,7 +545,7 @@ def create_workflow(stage, timeout):
     ).sid
 
 
-def test_entry_for_another_workflow_in_timeouts_by_workflow_is_corrected(new_stage):
+def test_timeouts_by_workflow_entry_for_another_workflow_is_corrected(new_stage):
     new_stage.configure()
     sid = create_workflow(new_stage, 77)
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 300}))
@@ -555,7 +555,7 @@ def test_entry_for_another_workflow_in_timeouts_by_workflow_is_corrected(new_sta
     assert json.loads(new_stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]) == {sid: 77}
 
 
-def test_settings_are_checked_with_the_timeout_of_another_workflow(new_stage):
+def test_settings_are_checked_against_the_timeout_of_another_workflow(new_stage):
     new_stage.configure()
     sid = create_workflow(new_stage, 77)
     new_stage.set(**REJECTION, RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 1000}))
@@ -565,7 +565,7 @@ def test_settings_are_checked_with_the_timeout_of_another_workflow(new_stage):
     assert new_stage.config.read_text() == before
 
 
-def test_entry_for_a_missing_workflow_in_timeouts_by_workflow_is_kept_with_a_warning(new_stage):
+def test_timeouts_by_workflow_entry_for_a_missing_workflow_is_kept_with_a_warning(new_stage):
     new_stage.configure()
     by_workflow = json.dumps({SID["WW"]: 300})
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=by_workflow)
@@ -581,7 +581,7 @@ def test_entry_for_a_missing_workflow_in_timeouts_by_workflow_is_kept_with_a_war
     assert new_stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == by_workflow
 
 
-def test_different_values_in_the_shell_are_reported_but_not_used(new_stage):
+def test_shell_values_that_differ_from_the_stages_values_are_reported_but_not_used(new_stage):
     new_stage.configure()
     before = new_stage.secrets
 
@@ -597,7 +597,7 @@ def test_different_values_in_the_shell_are_reported_but_not_used(new_stage):
     assert new_stage.secrets == before
 
 
-def test_same_values_in_the_shell_are_not_reported(new_stage):
+def test_shell_values_that_equal_the_stages_values_are_not_reported(new_stage):
     new_stage.configure()
 
     assert (

@@ -100,8 +100,8 @@ STATEMENTS = [
     "drop_referent()",
     "os.register_at_fork(before=interrupt); fork()",
     "os.register_at_fork(after_in_parent=interrupt); fork()",
-    # The hook registered last runs first. The timer re-raises the exception while the other hook
-    # sleeps, so Python discards the exception a second time.
+    # The hook registered last runs first. While the other hook sleeps, a timer in `infra.signals`
+    # re-raises the exception, which Python then discards a second time.
     "[os.register_at_fork(before=hook) for hook in (lambda: time.sleep(0.2), interrupt)]; fork()",
 ]
 
@@ -201,7 +201,8 @@ def importing(program, tmp_path, *prefix):
 def test_signal_during_the_imports_ends_the_program_without_output(program, number, tmp_path):
     with importing(program, tmp_path) as process:
         process.send_signal(number)
-        process.wait(timeout=20)  # `communicate` would close the pipe of Chalice's parent
+        # `communicate` would close stdin, and Chalice would exit as if its parent had ended.
+        process.wait(timeout=20)
         output = process.stdout.read() + process.stderr.read()
 
     assert (process.returncode, output) == (128 + number, "")

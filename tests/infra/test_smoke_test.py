@@ -130,7 +130,7 @@ def test_response_other_than_invalid_signature_is_rejected(serve, callback, mess
         smoke_test(serve(HEALTHY, callback), "", max_seconds=0)
 
 
-def test_different_version_is_rejected(serve):
+def test_outdated_version_is_rejected(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
     with pytest.raises(OperatorError, match=f"did not report version {__version__}"):

@@ -122,7 +122,7 @@ def test_stage_with_a_deleted_topic_is_not_ok(topic):
 
 @pytest.fixture
 def callback_urls():
-    """The function that reads the callback URLs with the stored secrets."""
+    """The real function, which uses the stored secrets. `topic` replaces it with a fake."""
     return status._callback_urls
 
 

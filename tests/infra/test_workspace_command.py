@@ -139,7 +139,7 @@ def test_errors_are_listed_with_their_positions_and_documentation(write):
     assert lines[3:] == [f"{file}: 2 errors, 1 warning."]
 
 
-def test_json_contains_the_same_findings(write):
+def test_json_contains_the_findings(write):
     file = write(WITH_ERRORS)
     result = run_infra("workspace", "check", "--json", "--file", file)
     report = json.loads(result.stdout)

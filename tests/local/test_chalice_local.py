@@ -59,7 +59,7 @@ def environ(monkeypatch, ports):
 
 @pytest.fixture(autouse=True)
 def no_runtime():
-    """Remove the runtime that `configure` has built."""
+    """After each test, remove the runtime that `configure` built, and reset the log."""
     yield
     runtime.use(None)
     observability.configure("INFO")

@@ -35,7 +35,7 @@ class LiveWorkspace:
         self.waits.append(seconds)
 
     def add_workspace(self, max_requests=None):
-        """Create a second Workspace, and return it.
+        """Create another Workspace, and return it.
 
         Args:
             max_requests: Number of requests until `Killed` is raised; None for no limit.
@@ -75,7 +75,7 @@ class LiveWorkspace:
 
 @contextlib.contextmanager
 def workspace(tmp_path, value=None, **settings):
-    """Run a simulator with a Workspace; by default, with TaskRouter's default Activities only."""
+    """Run a simulator with a Workspace, which by default has only the default Activities."""
     file = tmp_path / "seed.json"
     file.write_text(json.dumps(value or {"friendly_name": "New", "multi_task_enabled": False}))
     with running(workspace_file=str(file), **settings) as twilio:

@@ -81,7 +81,7 @@ def test_plan_contains_exactly_the_drift(quickstart):
     assert context.fetch().events_filter is None
 
 
-def test_different_notation_is_not_drift(quickstart):
+def test_difference_in_notation_is_not_drift(quickstart):
     context = quickstart.context
     workflow = context.workflows.list()[0]
     text = json.dumps(json.loads(workflow.configuration), indent=4, sort_keys=True)

@@ -111,7 +111,7 @@ def test_secret_segments_of_api_urls_are_not_exported(live, segment, route):
 
 @pytest.mark.parametrize("suffix", ["", "?tenant=acme#rc=2"])
 def test_secret_segment_from_an_earlier_deployment_is_not_exported(live, suffix):
-    """The API no longer has a secret segment."""
+    """The URL of the current API has no secret segment."""
     live.context.update(event_callback_url=f"{API}/old-secret_0123456789/event_callback{suffix}")
     state = exports.read_all(live.context, with_workers=False)
     text, notes = exports.export(state, api_url=API, base_url=API, with_workers=False)
@@ -146,7 +146,7 @@ def test_url_that_may_contain_a_secret_is_left_out(live, url):
     assert live.changes(definition) == []
 
 
-def test_url_with_a_different_path_on_the_api_host_is_exported_unchanged(live):
+def test_url_on_the_api_host_that_is_not_a_callback_url_is_exported_unchanged(live):
     live.context.update(event_callback_url=f"{API}/other")
     state = exports.read_all(live.context, with_workers=False)
     text, _ = exports.export(state, api_url=f"{API}/new", base_url=API, with_workers=False)

@@ -173,7 +173,7 @@ def test_error_says_that_the_workspace_was_updated_but_the_settings_were_not(sta
     assert "Main" in workflows(stage)
 
 
-def test_callbacks_of_another_stage_are_not_redirected_without_confirmation(stage, monkeypatch):
+def test_yes_option_does_not_redirect_the_callbacks_of_another_stage(stage, monkeypatch):
     monkeypatch.setattr(connection, "_is_served", lambda _url: True)
     stage.workspace.update(event_callback_url="https://a.example/prod/event_callback")
     for result in (stage.deploy("--yes"), None):
@@ -497,7 +497,7 @@ def change_file(file, **keys):
         ),
     ],
 )
-def test_contradiction_is_found_before_a_workspace_is_created(
+def test_impossible_definition_is_refused_before_a_workspace_is_created(
     without_workspace, file, keys, message
 ):
     change_file(file, **keys)
