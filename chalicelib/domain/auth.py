@@ -39,7 +39,7 @@ class Action(StrEnum):
     CREATE_TASK = "create a Task"
     SEE_OVERVIEW = "see the overview"
     LIST_ACTIVITIES = "list Activities"
-    SWITCH_ACTIVITY = "switch an Activity"
+    SWITCH_ACTIVITY = "change an Activity"
     SEE_CALLBACKS = "see callbacks"
     SEND_CALLBACK_AGAIN = "send a callback again"
     SEE_STATISTICS = "see statistics"

@@ -131,7 +131,7 @@ def fetch_task_queues(request: Request) -> Response:
     """Return real-time statistics of up to 50 TaskQueues, with zeros for missing TaskQueues."""
     sids = request.form.sids("QueueSids", "WQ")
     if not 1 <= len(sids) <= _MAX_QUEUES:
-        raise BadRequest(f"QueueSids must contain from 1 to {_MAX_QUEUES} TaskQueue SIDs")
+        raise BadRequest(f"QueueSids must contain between 1 and {_MAX_QUEUES} TaskQueue SIDs")
     data = [{"task_queue_sid": sid, **_count_in_queue(request, sid, None)} for sid in sids]
     for item in data:
         for name in _RELATIVE:

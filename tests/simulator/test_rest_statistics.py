@@ -686,8 +686,8 @@ def test_bulk_statistics_match_the_statistics_of_each_task_queue(active_center, 
     }
 
 
-def test_bulk_request_must_contain_from_one_to_fifty_task_queues(center):
-    message = "QueueSids must contain from 1 to 50 TaskQueue SIDs"
+def test_bulk_request_must_contain_between_one_and_fifty_task_queues(center):
+    message = "QueueSids must contain between 1 and 50 TaskQueue SIDs"
     for count, expected in (0, 400), (1, 200), (50, 200), (51, 400):
         status, body = post_bulk(center, {"queueSids": [center.spanish] * count})
         assert status == expected

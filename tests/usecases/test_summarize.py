@@ -102,7 +102,7 @@ def fail(error: Exception) -> Callable[..., Any]:
     return raise_error
 
 
-def test_first_sweep_counts_the_reservations_of_24_hours(service: Service) -> None:
+def test_first_sweep_counts_the_reservations_of_the_last_24_hours(service: Service) -> None:
     for status, at in [
         (Status.PENDING, service.clock.now),
         (Status.COMPLETED, HOUR_START),
