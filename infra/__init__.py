@@ -1,4 +1,4 @@
-"""The operator commands, and the code that manages a stage in AWS and at Twilio."""
+"""The operator commands, and the code that manages a stage in AWS and in Twilio."""
 
 
 class OperatorError(Exception):

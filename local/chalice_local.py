@@ -175,7 +175,7 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
         os.environ.setdefault("PUBLIC_BASE_URL", f"http://{host}:{port}")
     described = stack.describe(os.environ)
     os.environ.update(described.environ)
-    reason = "" if stage == stack.STAGE else f"Stage {stage} sets no TWILIO_ACCOUNT_SID. "
+    reason = "" if stage == stack.STAGE else f"Stage {stage} does not set TWILIO_ACCOUNT_SID. "
     click.echo(
         f"{reason}Using the local stage: TaskRouter simulator at "
         f"{described.settings.twilio_taskrouter_url}, DynamoDB at "

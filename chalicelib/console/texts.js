@@ -388,7 +388,7 @@ const TEXTS = {
     causeNoHeader: "The request has no signature, so Twilio did not send it.",
     causeMalformedHeader: "The signature has the wrong length.",
     causeSharedKey: "The request specifies a SharedKey or an algorithm that the service does not know.",
-    causeBaseUrl: "PUBLIC_BASE_URL has the wrong scheme, host, port or path. Compare it with the URL at Twilio.",
+    causeBaseUrl: "PUBLIC_BASE_URL has the wrong scheme, host, port or path. Compare it with the URL in Twilio.",
     causePath: "A proxy removed or added a slash at the end of the path.",
     causeQuery: "A proxy changed or added the query string.",
     causeAuthToken: "The auth token differs from Twilio’s, Twilio requested a URL other than the one checked, or the request is forged.",

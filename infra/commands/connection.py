@@ -56,7 +56,7 @@ _OTHER_STAGE_SECONDS = 5
 
 @dataclass
 class Changes:
-    """Changes to a Workspace and its Workflow at Twilio.
+    """Changes to a Workspace and its Workflow in Twilio.
 
     Attributes:
         workflow: New values of the Workflow's properties.
@@ -135,7 +135,7 @@ def _is_served(url: str) -> bool:
 
 
 def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: Dialog) -> None:
-    """Set the callback URLs and the event filter at Twilio if the operator confirms the changes.
+    """Set the callback URLs and the event filter in Twilio if the operator confirms the changes.
 
     Args:
         workspace: The Workspace with the Workflow.
@@ -150,7 +150,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
     changes = find_changes(workspace, base_url, prefix)
     if not changes:
         return
-    click.echo("These settings at Twilio must change for this deployment:", err=True)
+    click.echo("These settings in Twilio must change for this deployment:", err=True)
     for line in changes.lines:
         click.echo(f"  {line}", err=True)
     if dialog.assumes_yes:
@@ -185,7 +185,7 @@ def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
     for name, url in other_stages.items():
         if _is_served(url):
             raise OperatorError(
-                "Nothing was changed at Twilio, because the changes would stop TaskRouter from "
+                "Nothing was changed in Twilio, because the changes would stop TaskRouter from "
                 f"calling stage {name}. Each stage needs its own Workspace; correct the SIDs in "
                 ".chalice/config.json. To redirect the callbacks anyway, run this command in a "
                 "terminal without --yes."

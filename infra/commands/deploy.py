@@ -45,13 +45,13 @@ from infra.twilio_account import Workspace
 @click.option(
     "--yes",
     is_flag=True,
-    help="Change callback URLs or the Workspace at Twilio without asking, and skip the questions "
+    help="Change callback URLs or the Workspace in Twilio without asking, and skip the questions "
     "about an alarm address and a test Task.",
 )
 @click.option(
     "--callback-urls/--no-callback-urls",
     default=True,
-    help="Compare and change the callback URLs at Twilio, or the resources in workspace_file.",
+    help="Compare and change the callback URLs in Twilio, or the resources in workspace_file.",
 )
 @click.option(
     "--alarm-email",
@@ -94,7 +94,7 @@ def deploy(
     (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. The command writes
     the SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
-    which callback URLs at Twilio differ and which events the Workspace's event filter lacks, and
+    which callback URLs in Twilio differ and which events the Workspace's event filter lacks, and
     changes both if you agree or pass --yes. If the stage sets workspace_file, the command instead
     shows how the Workspace differs from this file, and applies the file if you agree or pass --yes.
 

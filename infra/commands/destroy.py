@@ -96,7 +96,7 @@ def _describe_next_deployment(stage: Stage) -> str:
     remedy = (
         f"Afterward, point {url} to that API."
         if url
-        else "That deployment offers to change the callback URLs at Twilio."
+        else "That deployment offers to change the callback URLs in Twilio."
     )
     return (
         f"The next deployment creates an API with a different URL. {remedy} The subscriptions to "

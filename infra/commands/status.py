@@ -58,7 +58,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
     """Show the URLs, tables, schedule, last sweep and alarms of a stage.
 
     Exit code 1: a part of the stage is missing or does not work, the callback URLs or the event
-    filter at Twilio must change, an alarm is active, or nobody receives the alarms.
+    filter in Twilio must change, an alarm is active, or nobody receives the alarms.
     """
     stage = stage_config.read(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)

@@ -92,7 +92,7 @@ def test_chalice_local_without_a_stage_option_uses_the_local_stage(start):
     api = start([CHALICE, "local"], environ)
     api.wait_for("Serving on")
 
-    assert "Stage dev sets no TWILIO_ACCOUNT_SID. Using the local stage" in api.output()
+    assert "Stage dev does not set TWILIO_ACCOUNT_SID. Using the local stage" in api.output()
     assert "make services" not in api.output()
     app = api_client(definition)
     identifiers = http_client.fetch_identifiers(definition.simulator_url)

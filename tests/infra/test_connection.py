@@ -302,7 +302,7 @@ def test_callbacks_of_another_stage_are_redirected_only_if_the_operator_confirms
 
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].startswith(
-        "Error: Nothing was changed at Twilio, because the changes would stop TaskRouter from "
+        "Error: Nothing was changed in Twilio, because the changes would stop TaskRouter from "
         "calling stage prod. Each stage needs"
     )
     assert requested == ["https://a.example/prod/assignment_callback"]

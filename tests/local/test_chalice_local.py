@@ -83,7 +83,7 @@ def test_stage_without_an_account_is_served_with_the_local_settings(environ, por
     assert not settings.secrets_parameter
     assert environ["AWS_ENDPOINT_URL_DYNAMODB"] == network.url(ports["DYNAMODB_PORT"])
     assert capsys.readouterr().out == (
-        "Stage dev sets no TWILIO_ACCOUNT_SID. Using the local stage: TaskRouter simulator at "
+        "Stage dev does not set TWILIO_ACCOUNT_SID. Using the local stage: TaskRouter simulator at "
         f"{settings.twilio_taskrouter_url}, DynamoDB at {network.url(ports['DYNAMODB_PORT'])}.\n"
     )
 
