@@ -11,12 +11,12 @@ const MAX_CLOCK_WAIT = 5000;
 let offset = 0;
 /** Maximum error of the offset in ms. Infinity means that the offset is not known. */
 let offsetError = Infinity;
-/** The functions that resolve the promises of waiting lists. */
+/** The functions that resolve the promises of the lists that wait for the clock. */
 let waiting = [];
 
 export const serverNow = () => Date.now() + offset;
 
-/** Return whether the server's clock is known. Until it is, times come from the computer's clock, which may be wrong by hours. */
+/** Return whether the server's clock is known. Until it is, `serverNow` uses the last known offset or, initially, the computer's clock. Both may be wrong by hours. */
 export const isClockKnown = () => offsetError < Infinity;
 
 /** Return a promise that resolves when the server's clock is known, or after MAX_CLOCK_WAIT. */
@@ -33,7 +33,7 @@ export const clockKnown = () =>
 /** Return {offset, offsetError} in ms: the server's time minus the computer's time, or null if it is not known, and the maximum error. */
 export const clockOffset = () => ({ offset: isClockKnown() ? offset : null, offsetError });
 
-/** Treat the offset as unknown until the next response, because a sleep or a clock change may have made it wrong. */
+/** Treat the offset as unknown until the next response, because it is wrong if the computer has slept or its clock has changed. */
 export function forgetClock() {
   offsetError = Infinity;
 }
@@ -41,7 +41,7 @@ export function forgetClock() {
 /**
  * Set the offset if it is not known, or if the new value differs by more than TOLERANCE. If the new value is not more
  * precise, its error is added to TOLERANCE. A slow response therefore does not replace a precise offset. Tabs with an
- * earlier version of the page may send no error.
+ * earlier version of the page may omit the error, which then defaults to 0.
  */
 export function setClockOffset(milliseconds, error = 0) {
   if (milliseconds === null) {

@@ -10,7 +10,7 @@ const newHistory = () => ({
   /** The start of the listed period in the API's format, and the time at which the list was loaded. */
   since: "",
   loadedAt: 0,
-  /** "list" or "more" while rows are being loaded, and whether loading is taking noticeably long. */
+  /** "list" or "more" while rows are being loaded, and whether loading is noticeably slow. */
   loading: "",
   isSlow: false,
   /** A function that returns why the rows could not be loaded. */
@@ -93,7 +93,7 @@ export const state = {
   wantedActivity: null,
   /** SID of the Activity that the user has requested in any tab and that the overview has not shown yet. */
   expectedActivity: null,
-  /** SID of the Activity that the user knows of. */
+  /** SID of the last Activity that the user requested, was notified of or was available in. */
   knownActivity: null,
   /** When the Worker last had an offer or a Task, either of which may change the Activity. */
   workedAt: 0,

@@ -320,7 +320,7 @@ const TEXTS = {
     createChanged: "The Task that you sent before may have been created. You have changed the form since, so this is a different Task.",
     createNotSent: "No Task was created. {reason}",
     createForgotten: "The outcome of the last request is still unknown after 24 hours. Check in TaskRouter whether its Task exists before you create it again.",
-    createUnsettled: "It is not known yet whether the Task was created. {reason}",
+    createUnsettled: "It is not yet known whether the Task was created. {reason}",
     tryAgainIn: "Try again in {n}\u00A0s.",
     createUnidentified: "The service cannot tell which Task was created. Look for it in TaskRouter before you create another one.",
     skipInspect: "Skip to the Reservation",

@@ -240,7 +240,7 @@ class _Attempt:
             self.record.until,
             now=self.collaborators.clock.now_ms(),
             failure=failure,
-            message="It is not known yet whether the Task was created. Send the same key again.",
+            message="It is not yet known whether the Task was created. Use the same key again.",
         )
 
     def find(self) -> CreatedTask | None:

@@ -352,7 +352,7 @@ def subscribe_to_alarms(
     """
     subscribers = live_state.list_subscribers(aws, topic)
     if email is None and not subscribers and may_ask:
-        question = "Email address that receives the alarms (empty: none)"
+        question = "Email address for the alarms (leave empty for none)"
         email = ask(question, default="", parse=lambda text: text and parse_email(text))
     if email and email not in subscribers:
         aws.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint=email)

@@ -105,7 +105,7 @@ def _describe_next_deployment(stage: Stage) -> str:
 
 
 def _confirm(aws: Aws, stage_name: str, items: Sequence[_Item]) -> None:
-    scope = "with all its data" if items else "except its tables and secrets"
+    scope = "with the data listed above" if items else "except its tables and secrets"
     question = f"Remove stage {stage_name} in account {aws.account}, {aws.region}, {scope}?"
     for item in items:
         click.echo(

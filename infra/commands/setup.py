@@ -194,7 +194,7 @@ def _ask_for_account(stage: Stage, values: dict[str, str], missing: list[str]) -
     if {_ACCOUNT, *_SECRETS} & {*missing}:
         click.echo(
             f"Stage {stage.name} needs access to your Twilio account. Twilio's Console shows the "
-            "account SID and the auth token on its first page. Create a standard API key under "
+            "account SID and the auth token on its home page. Create a standard API key under "
             "Account > API keys & tokens.",
             err=True,
         )

@@ -111,8 +111,8 @@ def _supervise(request: SdkRequest) -> Payload:
         request.is_supervisor
         and request.parameters.get("Instruction") == "supervise"
         and request.parameters.get("Supervisor") == request.grant.worker_sid,
-        "only supervisors may send this request, with Instruction set to supervise and Supervisor"
-        " set to the SID of their own Worker",
+        "only supervisors may send this request; Instruction must be supervise, and Supervisor must"
+        " be the SID of their own Worker",
     )
     request.execute("Tasks/{task}/Reservations/{sid}")
     reservation = request.find(request.workspace.reservations, "sid")

@@ -27,8 +27,8 @@ def fill(api: FakeApi) -> dict[str, str]:
             "Billing, Spanish",
             20,
             {
-                "details": "The customer called yesterday and was promised a refund. She asks for "
-                "a confirmation by email.",
+                "details": "The customer called yesterday and was promised a refund. She would "
+                "like confirmation by email.",
                 "selected_language": "es",
                 "from": "+34 600 555 012",
                 "account_tier": "gold",

@@ -416,7 +416,7 @@ def test_outcome_of_the_first_request_stays_unknown_after_a_refused_retry(
     api.answers["/create-task"] = refusal
     send(page, "Send again")
     expect(outcome(page)).to_have_text(
-        f"It is not known yet whether the Task was created. {reason}"
+        f"It is not yet known whether the Task was created. {reason}"
     )
     api.answers["/create-task"] = respond_created
     send(page, "Send again")

@@ -41,7 +41,7 @@ def delay_responses(api, session, others, on_session=lambda: None):
 
 
 def leave(page, provider, api, how, user_token):
-    """Leave the page and return to it: by an early renewal, a sign-in or a reload."""
+    """Leave the page and return to it by renewing the session early, signing in or reloading."""
     if how == "reload":
         page.reload()
         expect(page.locator(".live")).to_contain_text("Live")

@@ -503,7 +503,7 @@ def test_run_after_an_interrupted_first_run_repeats_the_offers(stage, monkeypatc
     result = stage.deploy(answers=["you@example.com", "", "y"])
 
     assert result.exit_code == 0, result.output
-    assert "Email address that receives the alarms" in result.output
+    assert "Email address for the alarms" in result.output
     assert "(Worker Alice) arrived." in result.output
     assert not stage.is_first
     assert "?" not in stage.deploy().output

@@ -162,7 +162,7 @@ def test_request_with_unknown_outcome_returns_503_until_the_lease_expires(api: A
         repeated = create(api)
         assert (repeated.status_code, repeated.headers["Retry-After"]) == (503, remaining)
         assert repeated.json_body["Message"] == (
-            "It is not known yet whether the Task was created. Send the same key again. "
+            "It is not yet known whether the Task was created. Use the same key again. "
             f"Retry in {remaining} s."
         )
 

@@ -43,7 +43,7 @@ def test_valid_twiml_is_parsed(text):
     [("0", 0), ("7", 7), ("007", 7), ("999", 999), ("1000", 5), ("998.5", 5), ("-1", 5), ("", 5),
      ("x", 5), ("\u0663", 5), ("9" * 5000, 5)],
 )  # fmt: skip
-def test_numeric_attribute_is_parsed_or_replaced_by_default(text, number):
+def test_numeric_attribute_is_parsed_or_replaced_by_the_default_value(text, number):
     (verb,) = parse(f'<Response><Pause length="{text}"/></Response>'.encode())
     assert verb.number("length", 5, 999) == number
 
