@@ -31,7 +31,7 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        error.exit_code = 1  # type: ignore[misc]  # click declares exit_code for the class
+        error.exit_code = 1  # type: ignore[misc]  # click declares a class variable
         raise
 
 
@@ -59,8 +59,8 @@ def workspace() -> None:
 @click.option(
     "--stage",
     "stage_name",
-    help="A stage in .chalice/config.json; required without --file if any stage sets "
-    "workspace_file.",
+    help="A stage in .chalice/config.json. Required if any stage sets workspace_file, unless "
+    "--file is passed or SIMULATOR_WORKSPACE_FILE is set.",
 )
 @_definition_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -165,8 +165,8 @@ def export(stage_name: str, *, workers: bool) -> None:
     """Print the definition of the live Workspace as YAML.
 
     If the YAML would be larger than 2 MB, the command prints JSON instead. Values that a definition
-    cannot express, and URLs that may contain a secret, are left out. Standard error and, in YAML, a
-    comment name the omitted values.
+    cannot express, and URLs that may contain a secret, are left out. The omitted values are listed
+    on standard error and, in YAML output, in a comment.
     """
     from infra.workspace import runs, target  # noqa: PLC0415
 

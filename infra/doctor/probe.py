@@ -266,12 +266,13 @@ class _Probe:
         self._record(answers.after_completion(self._api, reservation_path))
 
     def _wait_for_acceptance(self, reservation_path: str, answer: Mapping[str, Any]) -> None:
-        """Wait until TaskRouter has executed the answer to the callback.
+        """Wait until TaskRouter has executed the instruction in the answer to the callback.
 
         Raises:
-            OperatorError: The answer did not accept the Reservation.
+            OperatorError: TaskRouter did not accept the Reservation.
         """
-        problem = f"The answer {json.dumps(dict(answer))} did not accept the Reservation"
+        response = json.dumps(dict(answer))
+        problem = f"TaskRouter did not accept the Reservation after the answer {response}"
 
         def read() -> str | None:
             status = str(self._api.require("GET", reservation_path)["reservation_status"])

@@ -183,7 +183,7 @@ def test_reservation_has_one_of_eight_statuses():
     assert {status.value for status in reservations.TRANSITIONS} == expected
 
 
-def test_rejecting_reservation_keeps_activity_changed_since_the_offer(simulation):
+def test_rejection_does_not_undo_a_change_of_activity_after_the_offer(simulation):
     _, reservation = simulation.offer_task()
     simulation.set_activity(simulation.alice, "Busy")
     reservations.reject(simulation.engine, simulation.workspace, reservation)

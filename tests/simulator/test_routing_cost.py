@@ -233,7 +233,7 @@ def test_condition_on_state_is_not_evaluated_after_a_worker_stops_matching():
         "worker.activity_name == 'x' OR taskrouter.currentTime >= 2300",
     ],
 )
-def test_expression_with_time_is_evaluated_once_a_minute(expression):
+def test_time_dependent_expression_is_evaluated_once_a_minute(expression):
     simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": expression}))
     simulation.add_worker("Carol", "One")
     for _ in range(30):

@@ -98,7 +98,7 @@ def test_initial_activity_is_set_only_for_a_new_worker():
         ("POST", "Workspaces/WS1/Tasks", False),
     ],
 )
-def test_every_request_except_a_creation_is_idempotent(method, path, expected):
+def test_every_request_is_idempotent_unless_it_creates_a_resource(method, path, expected):
     assert is_idempotent(method, f"https://taskrouter.twilio.com/v1/{path}") is expected
 
 
