@@ -38,7 +38,7 @@ _HOUR_MS = 3_600_000
 
 _PAGE_SIZES = (100, 1_000)
 """Maximum numbers of entries in the index pages that one request reads, before filtering. The
-second page is usually larger: if the first page does not suffice, few entries match."""
+second page is larger, because usually few entries matched if the first page does not suffice."""
 
 _MAX_EMPTY_QUERIES = 8
 """Maximum number of queries per request that read no entries, such as queries for quiet hours."""
