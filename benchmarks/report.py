@@ -26,7 +26,7 @@ def _to_line(cells: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure for this app, and the same figure for another program, or a limit.
+    """A figure for this app, compared with the same figure for another program or with a limit.
 
     The programs are measured alternately, so that a busy machine slows down both of them. On such a
     machine, only the ratio is meaningful.

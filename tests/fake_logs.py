@@ -32,7 +32,7 @@ class FakeLogs:
         lines_per_request: maximum number of lines that a request searches.
         ignores_patterns: whether every line matches, as in emulators.
         before_response: called with the number of the request. May return a different response
-            (status and body). The status 0 closes the connection instead.
+            (status and body). A status of 0 closes the connection instead.
     """
 
     lines: list[tuple[int, str]] = field(default_factory=list)

@@ -8,7 +8,7 @@ import { drafts, storeDraft } from "./session.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 
-/** Number of characters that the API adds to the attributes: `idempotency_key` and `idempotency_marker`. */
+/** Number of characters that the API adds to the attributes for `idempotency_key` and `idempotency_marker`. */
 const ADDED_LENGTH = 109;
 const MAX_ATTRIBUTES_LENGTH = 4096 - ADDED_LENGTH;
 /** A string, or white space outside strings. */

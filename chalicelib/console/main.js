@@ -243,7 +243,7 @@ function apply(overview, isLeader) {
 }
 
 /**
- * Detect that the Worker became unavailable without the user's request.
+ * Detect that the Worker became unavailable although the user did not request it.
  *
  * A TaskQueue may define Activities that TaskRouter sets for reserved and for busy Workers. Therefore, while a Worker
  * has an offer or a Task, and shortly afterward, show no notice, unless an offer has just timed out.
@@ -275,14 +275,14 @@ function noticeActivity({ inbox }, now) {
   }
 }
 
-/** Return whether an offer has just timed out, and the Activity had not changed long before the timeout. */
+/** Return whether an offer has just timed out and the Activity did not change more than 20 s before the timeout. */
 const hasTimedOut = ({ rows, ended }, changedAt, now) =>
   [...rows.values(), ...ended].some(
     ({ deadline, ending }) =>
       ending?.kind === "timeout" && now - ending.at < RECENT && Math.min(deadline, ending.at) - changedAt < RECENT,
   );
 
-/** The remaining seconds at which an offer is announced, and the last of these limits that each offer has passed. */
+/** The limits, in seconds, at which an offer's remaining time is announced, and the last limit that each offer has passed. */
 const ANNOUNCED = [10, 30];
 let passed = new Map();
 
@@ -359,7 +359,7 @@ async function readPreferences() {
   changed();
 }
 
-/** Start rendering, once the preferred texts are loaded. An earlier start would show texts in a different language first. */
+/** Start rendering. The texts in the preferred language must be loaded; otherwise, the page would first appear in a different language. */
 function startRendering() {
   root.replaceChildren();
   onChange(draw);

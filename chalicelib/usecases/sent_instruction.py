@@ -70,7 +70,8 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
     """
     if claim.unless_ringing and record.may_be_ringing:
         raise InstructionAlreadySent(
-            "An instruction may be ringing a phone.", reservation_status=record.status
+            "A phone may be ringing because of an earlier instruction.",
+            reservation_status=record.status,
         )
     if not claim.needs_answer or record.is_answer_known or record.ringing_instruction:
         return

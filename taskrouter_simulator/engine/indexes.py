@@ -133,7 +133,7 @@ class WorkerIndex:
     Args:
         engine: The engine.
         workspace: The Workspace.
-        on_change: Called with a requirement for which Tasks wait, after its free Workers change.
+        on_change: Called with each requirement of waiting Tasks whose set of free Workers changes.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ def test_new_offer_appears_with_names_and_changes_the_title_and_the_icon(open_co
     assert page.evaluate("document.activeElement === document.body"), "the focus has moved"
 
 
-def test_offers_are_sorted_by_time_left_and_show_urgency_by_word_and_icon(open_console, api):
+def test_offers_are_sorted_by_time_left_and_show_urgency_with_a_word_and_an_icon(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     for customer, left, timeout in (("Late", 300, 600), ("First", 9, 120), ("Second", 29, 120)):
@@ -244,7 +244,7 @@ def test_lost_response_or_response_without_a_code_is_an_unknown_outcome(open_con
     expect(page.locator(".banner")).to_have_count(0)
 
 
-def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_console, api):
+def test_decision_sent_in_a_session_that_ended_is_checked_in_the_next_session(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/accept"] = error(401, "UnauthorizedError")
     page = open_console(token(name="first"))
@@ -347,7 +347,7 @@ def test_lookups_obey_the_retry_after_header_of_a_throttled_lookup(open_console,
     assert all(api.count(f"/reservations/{sid}") <= 2 for sid in sids)
 
 
-def test_conflicting_decision_shows_the_real_ending(open_console, api):
+def test_conflicting_decision_shows_the_actual_outcome(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -477,7 +477,7 @@ def test_phone_dialog_stays_open_until_the_response_arrives(open_console, api):
     page.get_by_role("button", name="Accept by phone").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Call", exact=True).click()
-    expect(dialog.get_by_role("status")).to_have_text("Waiting for the answer")
+    expect(dialog.get_by_role("status")).to_have_text("Waiting for a response")
     expect(dialog.get_by_role("alert")).to_have_count(0)
     dialog.get_by_role("button", name="Call", exact=True).click(force=True)
     answer.set()
@@ -558,7 +558,7 @@ def test_rows_move_again_after_the_pointer_pauses_or_a_key_is_pressed(open_conso
         expect(page.locator(".title")).to_contain_text(["Urgent", "First"], timeout=6_000)
 
 
-def test_button_of_an_unselected_row_decides_on_the_offer_in_that_row(open_console, api):
+def test_button_in_an_unselected_row_acts_on_that_rows_offer(open_console, api):
     api.offer("First", 60)
     second = api.offer("Second", 90)
     api.answers["/accept"] = api.decide("accepted")
@@ -658,7 +658,7 @@ def test_links_below_a_task_look_the_same_and_stay_together_on_the_right(
     }"""
     for width in (360, 768, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
-        # Measured at one moment, because the row may still be moving.
+        # Measure all of them in a single call, because the row may still be moving.
         links = page.evaluate(
             """() => [".task .quiet", ".raw > summary", ".after"].map((selector) =>
               document.querySelector(selector).getBoundingClientRect().toJSON())"""
@@ -722,7 +722,9 @@ def test_new_activity_is_shown_only_after_the_switch_is_confirmed(open_console, 
     expect(select).to_have_value(AVAILABLE)
     released.set()
     expect(select).to_have_value(BREAK)
-    expect(page.get_by_text("You are Break, so TaskRouter offers you no Tasks.")).to_be_visible()
+    expect(
+        page.get_by_text("Your Activity is Break, so TaskRouter offers you no Tasks.")
+    ).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
 
 
@@ -823,7 +825,9 @@ def has_loaded_spanish(page: Page) -> bool:
     return any(name.endswith("/texts_es.js") for name in names)
 
 
-def test_only_spanish_users_load_spanish_texts_and_never_see_english_texts_first(open_console, api):
+def test_spanish_texts_are_loaded_only_for_spanish_speakers_who_never_see_english_first(
+    open_console, api
+):
     api.offer("Marta")
     page = open_console(link_token=None, locale="es-MX")
     page.add_init_script(RECORD_TEXTS)

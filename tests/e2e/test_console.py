@@ -60,7 +60,9 @@ def create_task(live, **attributes):
 
 def test_available_worker_accepts_an_offer_and_completes_the_task(live, open_console):
     page = open_console()
-    expect(page.get_by_text("You are Offline, so TaskRouter offers you no Tasks.")).to_be_visible()
+    expect(
+        page.get_by_text("Your Activity is Offline, so TaskRouter offers you no Tasks.")
+    ).to_be_visible()
     # If two changes of the Activity occur in the same second, the change that is recorded last may
     # win. Wait until the switch is recorded before a Task changes the Activity to Reserved.
     with page.expect_response("**/activity"):

@@ -143,7 +143,7 @@ def test_json_contains_sids_instead_of_names():
     }  # fmt: skip
 
 
-def test_json_without_default_filter_omits_the_key():
+def test_json_of_routing_without_default_filter_omits_the_key():
     assert to_json(Routing(), DIRECTORY) == {"task_routing": {"filters": []}}
 
 
@@ -189,7 +189,7 @@ def test_alternative_notations_are_accepted():
         assert parsed([{**usual, **change}]) == expected
 
 
-def test_default_filter_and_absent_filters_are_read():
+def test_default_filter_is_read_and_filters_may_be_absent():
     assert parsed('{"task_routing": {}}') == Routing()
     assert parsed('{"task_routing": {"filters": null, "default_filter": null}}') == Routing()
     assert parsed([], default_filter={"queue": ALL}) == Routing(default_filter=Target(queue="All"))

@@ -1,4 +1,4 @@
-"""Names that TaskRouter supplies can be used in expressions, references and `order_by`."""
+"""Names that TaskRouter supplies, such as the time of day, can be used in expressions."""
 
 from datetime import UTC, datetime
 
@@ -230,7 +230,7 @@ def test_worker_attribute_named_channel_can_be_used_without_prefix():
 
 
 @pytest.mark.parametrize("name", ["worker", "workers"])
-def test_filter_can_use_task_attribute_named_like_namespace(name):
+def test_filter_can_use_task_attribute_with_the_name_of_a_namespace(name):
     simulation = WorkflowSimulation(
         {"expression": f"{name} == 'Carol'", "targets": [{"queue": "One"}]},
         {"expression": f"task.{name}.name == 'Dan'", "targets": [{"queue": "Two"}]},

@@ -65,7 +65,7 @@ class RunResult:
 
     @property
     def instructions(self) -> int:
-        """Number of instructions that TaskRouter executed over REST."""
+        """Number of instructions that were sent over REST and executed by TaskRouter."""
         return sum(self.truth.instructions.values())
 
     @property
