@@ -225,7 +225,7 @@ async def send_at(rate, seconds, send):
 
 
 async def measure(api, twilio):
-    """Return the callback responses from the first successful measurement, or else the last."""
+    """Return the callback responses of the first successful, or otherwise the last, measurement."""
     connector = aiohttp.TCPConnector(limit=1_000)
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)

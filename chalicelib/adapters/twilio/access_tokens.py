@@ -100,8 +100,8 @@ class TokenVerifier:
     def principal(self, authorization: str | None) -> Principal:
         """Return the authenticated caller.
 
-        Each error message says what is wrong with the token. Until the signature is verified, error
-        messages depend neither on the settings nor on whether the service has the API key.
+        Each error message describes the problem with the token. Until the signature is verified,
+        error messages depend neither on the settings nor on whether the service has the API key.
 
         Args:
             authorization: the Authorization header, if present.
