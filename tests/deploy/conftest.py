@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,14 +177,18 @@ def aws(emulator_python, tmp_path, account_concurrency):
         name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
     }
     emulator_environ["LAMBDA_ACCOUNT_CONCURRENCY"] = str(account_concurrency)
-    process = supervisor.start(
-        "aws", [str(emulator_python), str(launcher), str(port)], emulator_environ, tmp_path
-    )
-    try:
-        network.wait_for("The emulator", lambda: network.is_responding(f"{url}/_ministack/ready"))
-        yield Aws(url, process.output)
-    finally:
-        process.end()
+    # The emulator never removes the unpacked code of the functions that it runs.
+    with tempfile.TemporaryDirectory() as emulator_environ["TMPDIR"]:
+        process = supervisor.start(
+            "aws", [str(emulator_python), str(launcher), str(port)], emulator_environ, tmp_path
+        )
+        try:
+            network.wait_for(
+                "The emulator", lambda: network.is_responding(f"{url}/_ministack/ready")
+            )
+            yield Aws(url, process.output)
+        finally:
+            process.end()
 
 
 @pytest.fixture
