@@ -274,7 +274,7 @@ class _Reconciliation:
         """
         if unreadable := sum(page.unreadable for page in pages.values()):
             # The other Events are still recorded. The failure alerts an operator.
-            self.budget.count_failure(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
+            self.budget.count_failure(TaskRouterUnavailable(f"Unreadable Events: {unreadable}."))
         events = sorted(
             chain.from_iterable(page.events for page in pages.values()),
             key=lambda event: event.at or 0,

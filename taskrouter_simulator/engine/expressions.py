@@ -109,8 +109,8 @@ class Comparisons:
             this rule applies only to `=`, `==` and `!=` with a literal `null`, and all other
             comparisons with NULL are false.
         mixed_types: How values of different types compare: "unequal" makes them unequal and
-            unordered; "false" makes every comparison false; "numbers" converts a string that
-            contains a number if the other value is a number.
+            unordered; "false" makes every comparison false; "numbers" converts a numeric string
+            to a number or, for CONTAINS, a number to a string.
     """
 
     nulls_are_values: bool = False

@@ -192,4 +192,4 @@ def test_unreadable_events_in_all_lists_count_as_one_failure_per_window(
     budget = RunBudget(service.clock, lambda: 60_000)
     assert run(service, budget) == [0]
     assert budget.errors == {"TaskRouterUnavailable": 1}
-    assert budget.reasons == ["16 Events can't be read."]
+    assert budget.reasons == ["Unreadable Events: 16."]
