@@ -190,7 +190,7 @@ class World:
         size = max(1, round(self.scenario.rate / _MAX_GROUPS_PER_SECOND))
         groups_per_ms = self.scenario.rate / size / 1000
         while True:
-            # At high rates, random intervals would hardly vary.
+            # A large group stands for many arrivals, whose total time varies little.
             yield self._random.expovariate(groups_per_ms) if size == 1 else 1 / groups_per_ms
             if self.timeline.now_ms() >= self.scenario.seconds * 1000:
                 return
@@ -235,7 +235,7 @@ class World:
             yield from self._accept(group, self.scenario.attempts, group.answer_ms)
 
     def _accept(self, group: Group, attempts: int, wait_ms: float) -> Process:
-        """Send accept requests while TaskRouter throttles them, then run the remaining life cycle.
+        """Repeat throttled accept requests, then run the remaining life cycle.
 
         Args:
             group: The Reservations.

@@ -288,7 +288,7 @@ def use(runtime: Runtime | None) -> None:
 
 
 if config.in_lambda():
-    # Lambda's init phase has the full CPU, so reading the secrets and rules takes less time here.
+    # Code gets the full CPU during Lambda's init phase, so reading the secrets and rules is faster.
     with suppress(SecretsUnavailable):
         current().secrets.get()
     _ = current().rules

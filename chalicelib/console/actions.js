@@ -54,7 +54,7 @@ export async function call(method, path, parameters, headers = {}) {
   return isSameUser && !isRefused ? response : null;
 }
 
-/** Return the reason why a row's Reservation cannot be decided now, or null. */
+/** Return the reason why a row's Reservation cannot be accepted or rejected now, or null. */
 export function obstacle(sid) {
   const row = state.inbox.rows.get(sid);
   if (isOffline()) {

@@ -37,7 +37,7 @@ function activity(worker) {
   const choose = ({ target }) => {
     switchActivity(target.value);
     if (preferences.shortcuts) {
-      // Leave the list. While it has the focus, keys choose an Activity instead of deciding an offer.
+      // Leave the list. While it has focus, keys choose an Activity instead of accepting or rejecting an offer.
       target.blur();
     }
   };

@@ -219,7 +219,7 @@ def _has_non_finite(value: Any) -> bool:
 
 
 def _deep_values(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each value at the first level below MAX_DEPTH."""
+    """Yield the start and end of each array or object at depth MAX_DEPTH + 1."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = start = 0

@@ -26,7 +26,7 @@ QUICKSTART = json.dumps(
             "digit": "2",
             "language": "en",
             "say": "For English, please hold or press two.",
-            "sorry": "We are sorry, nobody can take your call now.",
+            "sorry": "We are sorry. Nobody can take your call right now.",
             "default": True,
         },
     ],

@@ -1,4 +1,4 @@
-"""The route that returns the statistics, which sweeps update."""
+"""The route that returns the statistics, which each sweep updates."""
 
 from collections.abc import Iterable
 from typing import Any

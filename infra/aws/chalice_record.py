@@ -143,7 +143,7 @@ def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
         regions = stacks.regions(aws, stage)
         if regions and aws.region not in regions:
             raise OperatorError(
-                f"Stage {stage.name} exists in {', '.join(regions)}. Select that region (export "
+                f"Stage {stage.name} exists in {', '.join(regions)}. Select its region (export "
                 f"AWS_DEFAULT_REGION={regions[0]}), or deploy a stage with a different "
                 f"name to {aws.region}."
             )

@@ -55,7 +55,7 @@ def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
 
 
 def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) -> None:
-    """Check that no other stage uses a Workspace, ignoring stages for local use.
+    """Check that no other stage uses the same Workspace, ignoring stages for local use.
 
     Args:
         project: The parsed file.
@@ -81,7 +81,7 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
                 stage_name,
                 f"the Workspace {sid} is also used by stage {other_stage} ({_WORKSPACE}). A "
                 "definition must not change the Workspace of another stage. Set "
-                f"{_WORKSPACE} of stage {stage_name} to the SID of another Workspace. {remedy}",
+                f"{_WORKSPACE} for stage {stage_name} to the SID of another Workspace. {remedy}",
             )
 
 

@@ -139,7 +139,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 
     Args:
         workspace: The Workspace with the Workflow.
-        base_url: The URL in front of the routes, including the API's stage if there is one.
+        base_url: The base URL of the routes, including the API's stage if there is one.
         prefix: Path prefix of the routes that Twilio calls; it is secret, or empty.
         dialog: Asks the operator for confirmation.
 
@@ -255,7 +255,7 @@ def posts_to_deployment(workflow: Any, base_url: str) -> bool:
 
     Args:
         workflow: The SDK's instance for the Workflow.
-        base_url: The URL in front of the routes.
+        base_url: The base URL of the routes.
     """
     addresses = {
         _without_query_and_fragment(getattr(workflow, name) or "") for name in _WORKFLOW_URLS
@@ -299,9 +299,9 @@ def may_contain_secret(url: str) -> bool:
 def mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
-    In the URL of a route, these are the segments between the base URL and the route, the query, and
-    a fragment other than connection overrides. Any other URL that may contain a secret is reduced
-    to its base URL or its origin, or is masked completely.
+    In the URL of one of the deployment's routes, these parts are the query, any segment between the
+    base URL and the route, and a fragment that is not a list of connection overrides. Any other URL
+    that may contain a secret is reduced to its base URL or its origin, or is masked completely.
     """
     is_own = base_url and url.startswith(f"{base_url}/")
     if is_own and (route := _OWN_ROUTE.fullmatch(url.removeprefix(base_url))):
@@ -314,7 +314,7 @@ def mask(url: str, base_url: str) -> str:
         return url
     if is_own:
         return f"{base_url}/***"
-    # In a malformed URL, a password may precede a slash or a question mark.
+    # In a malformed URL, a password may contain a slash, so the origin may contain a part of it.
     origin = None if "@" in url else re.match(_ORIGIN, url)
     return f"{origin[0]}/***" if origin else "***"
 

@@ -125,7 +125,7 @@ def smoke_test(base_url: str, callback_prefix: str, *, max_seconds: float = 60) 
     """Check that a URL serves this version and refuses an unsigned callback.
 
     Args:
-        base_url: The URL in front of the routes, including the API's stage if there is one.
+        base_url: The base URL of the routes, including the API's stage if there is one.
         callback_prefix: Path prefix of the routes that Twilio calls, or "". The prefix is secret,
             so no message contains it.
         max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.

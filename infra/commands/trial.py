@@ -96,7 +96,7 @@ def run(
         stage: The deployed stage.
         workspace: The Workspace with the Workflow.
         dialog: Asks the operator.
-        base_url: The URL in front of the routes, including the API's stage if there is one.
+        base_url: The base URL of the routes, including the API's stage if there is one.
         attributes: JSON text of the Task's attributes. If None, the operator enters the attributes
             or, without a prompt, the command derives attributes that match a filter.
 

@@ -41,7 +41,7 @@ class Subject:
 
     @cached_property
     def base_url(self) -> str:
-        """The URL in front of the routes, including the API's stage if there is one.
+        """The base URL of the routes, including the API's stage if there is one.
 
         Raises:
             OperatorError: No API is deployed, or several are.

@@ -32,7 +32,7 @@ def _check_api_key(subject: Subject) -> str:
 
 
 def _check_api_key_scope(subject: Subject) -> str:
-    """Check the permissions of the API keys, as far as read requests show them."""
+    """Check those permissions of the API keys that requests can reveal without a change."""
     subject.workspace.check_readable()
     (first, _), *others = subject.secrets.api_keys.items()
     for key in others:
@@ -57,7 +57,7 @@ def _check_auth_token(subject: Subject) -> str:
         remedy="Unless a stored auth token is the primary one, the stage refuses all callbacks. "
         + subject.remedy,
     )
-    return "Twilio accepts a stored auth token"
+    return "Twilio accepts at least one of the stored auth tokens"
 
 
 def _check_workspace(subject: Subject) -> str:
@@ -89,7 +89,7 @@ def _check_event_filter(subject: Subject) -> str:
 
 def _remedy(subject: Subject, values: str) -> str:
     if subject.is_local:
-        return "Restart the simulator with the stack, or run: python -m infra workspace apply"
+        return "Restart the local stack, or run: python -m infra workspace apply"
     return connection.describe_remedy(subject.stage, values)
 
 
@@ -98,8 +98,9 @@ def _check_timeouts(subject: Subject) -> str:
     problems = [*find_wrong_timeouts(settings, workflows, subject.base_url)]
     if problems:
         raise OperatorError(
-            f"{'. '.join(problems)}. The sweep would check Reservations too early or too late. "
-            "Correct the settings, and deploy the stage."
+            f"{'. '.join(problems)}. With a wrong timeout, the sweep checks Reservations too early "
+            "or too late. Correct the settings, and then "
+            f"{'restart the local stack' if subject.is_local else 'deploy the stage'}."
         )
     return "the settings agree with the Workflows that call this stage"
 
@@ -112,7 +113,7 @@ def find_wrong_timeouts(
     Args:
         settings: The settings of the stage.
         workflows: The SDK's instances for all Workflows in the Workspace.
-        base_url: The URL in front of the routes.
+        base_url: The base URL of the routes.
     """
     timeouts = settings.reservation_timeouts_by_workflow
     default_setting = "RESERVATION_TIMEOUT_SECONDS"

@@ -113,7 +113,7 @@ class Expression:
         """Return the expression."""
         text = _read_text(value, path, findings)
         if isinstance(text, str) and not text.strip() and not self.may_be_empty:
-            return _report(findings, path, f"{name_of(path)} must not be empty; omit it")
+            return _report(findings, path, f"{name_of(path)} must not be empty; remove the key")
         return text
 
     def schema(self) -> Schema:
@@ -210,8 +210,8 @@ class EventTypes:
             return _reject(findings, path, "a list of event types", value)
         if not value:
             message = (
-                f"{name_of(path)} must not be an empty list, because TaskRouter's empty filter"
-                " selects all types; write null for all types"
+                f"{name_of(path)} must not be an empty list, because TaskRouter selects all types"
+                " if the filter is empty; to select all types, write null"
             )
             return _report(findings, path, message, EVENTS)
         for index, name in enumerate(value):

@@ -98,7 +98,7 @@ def _state(engine: Engine, log: Log, request: Request) -> Response:
     The time is in a header, because it changes even when the overview does not.
     """
     if unknown := sorted(set(request.query_params) - {"workspace"}):
-        message = f"unknown name {describe_unknown(unknown[0], ['workspace'])}"
+        message = f"unknown query parameter {describe_unknown(unknown[0], ['workspace'])}"
         return PlainTextResponse(message, status_code=400)
     workspace_sid = request.query_params.get("workspace", "")
     if not re.fullmatch("(WS[0-9a-f]{32})?", workspace_sid):

@@ -244,7 +244,7 @@ def test_recommended_poll_interval_varies_by_up_to_10_percent(open_console, api)
     assert waits == [900, 1_100]
 
 
-def test_page_does_not_claim_a_connection_before_the_first_response(open_console, api):
+def test_page_does_not_claim_to_be_connected_before_the_first_response(open_console, api):
     api.delay = 2
     page = open_console()
     expect(page.locator(".live")).to_have_text("Connecting")
@@ -270,7 +270,7 @@ def test_page_states_nothing_about_offers_and_tasks_before_the_first_overview(
     expect(page.get_by_text(title)).to_have_count(0)
 
 
-def test_missing_connection_is_shown_before_the_first_overview(open_console, api):
+def test_lack_of_a_connection_is_shown_before_the_first_overview(open_console, api):
     context = open_console(link_token=None).context
     context.route("**/overview", lambda route: route.abort())
     page = open_console(context=context)

@@ -220,7 +220,7 @@ def test_row_opens_the_record(open_console, api, way):
     expect(page.locator(".steps > li")).to_have_count(2)
 
 
-def test_keys_in_history_decide_nothing_and_do_not_change_the_selection_in_the_inbox(
+def test_keys_in_history_neither_decide_offers_nor_change_the_selection_in_the_inbox(
     open_console, api
 ):
     first = api.offer("First", 60)

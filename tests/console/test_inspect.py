@@ -280,7 +280,7 @@ def test_open_reservation_has_a_status_and_no_outcome(open_console, api):
     expect(panel(page, "Decision")).to_have_text(re.compile("StatusOpen$"))
 
 
-def test_decision_panel_shows_the_claim_of_the_decision_but_not_of_the_completion(
+def test_decision_panel_shows_the_claim_for_the_decision_but_not_for_the_completion(
     open_console, api
 ):
     page = open_console()
@@ -356,7 +356,7 @@ def test_page_is_updated_until_the_reservation_ends(open_console, api):
     assert api.count(f"/reservations/{reservation}") == count
 
 
-def test_record_and_signature_are_loaded_after_the_session_continues(open_console, api):
+def test_record_and_signature_are_loaded_after_the_session_resumes(open_console, api):
     reservation = add_record(api, "accepted")
     api.signatures[reservation] = {"valid": True, "likely_cause": None}
     page = open_console(token("supervisor"), clock=True)
@@ -704,7 +704,7 @@ def test_page_has_no_accessibility_violations_in_any_state(open_console, api, st
     assert_no_accessibility_violations(page)
 
 
-def test_decision_that_taskrouter_answered_with_404_is_not_shown_as_the_ending(open_console, api):
+def test_decision_that_taskrouter_answered_with_404_is_not_shown_as_the_outcome(open_console, api):
     supervisor = "supervisor:carla@example.com"
     start = time.time() - 400
     first = entry(start, "pending", "assignment_callback")

@@ -484,7 +484,7 @@ def test_figures_are_updated_if_the_user_returns_during_a_request(open_console, 
     wait_for_new_figures(page, api)
 
 
-def test_figures_are_updated_after_the_session_continues_with_another_tabs_token(open_console, api):
+def test_figures_are_updated_after_the_session_resumes_with_another_tabs_token(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")

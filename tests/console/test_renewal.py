@@ -385,7 +385,7 @@ def test_page_restored_from_the_back_forward_cache_starts_no_second_renewal(open
 # Keys
 
 
-def test_typing_that_continues_after_a_reload_decides_nothing(open_console, api):
+def test_typing_that_continues_after_a_reload_does_not_accept_the_offer(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(clock=True)
@@ -402,7 +402,7 @@ def test_typing_that_continues_after_a_reload_decides_nothing(open_console, api)
     wait_until(page, lambda: len(posts(api)) == 1)
 
 
-def test_typing_after_the_session_is_restored_decides_nothing(open_console, api):
+def test_typing_after_the_session_is_restored_does_not_accept_the_offer(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
     user_token = token()

@@ -98,7 +98,9 @@ def test_banner_moves_no_row_under_the_pointer(open_console, api, show, width):
     expect(row(page, customer).first).to_have_attribute("data-end", "accepted")
 
 
-def test_click_meant_for_a_banner_that_has_just_disappeared_decides_nothing(open_console, api):
+def test_click_meant_for_a_banner_that_has_just_disappeared_does_not_decide_an_offer(
+    open_console, api
+):
     reservation = api.offer("Marta")
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(clock=True)

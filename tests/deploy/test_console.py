@@ -1,7 +1,7 @@
-"""Agents and supervisors use the console below the path of a deployed stage, in Chromium.
+"""Agents and supervisors use the console under the path of a deployed stage, in Chromium.
 
 The emulated account allows 10 concurrent executions, like some new AWS accounts. The stage's limits
-are therefore low, and these tests also check that the limits allow a page load's requests.
+are therefore low, and these tests also check that all requests of a page load are allowed.
 """
 
 import json
@@ -38,7 +38,7 @@ def account_concurrency():
     return 10
 
 
-def test_agent_and_supervisor_use_the_console_below_the_stages_path(
+def test_agent_and_supervisor_use_the_console_under_the_stages_path(
     aws, checkout, twilio, secrets, browser
 ):
     put_secrets(checkout, secrets)
@@ -144,7 +144,7 @@ def check_overview(page, aws):
 
 
 @needs_provider
-def test_agent_signs_in_with_the_provider_below_the_stages_path(
+def test_agent_signs_in_with_the_provider_under_the_stages_path(
     aws, checkout, twilio, secrets, browser
 ):
     put_secrets(checkout, json.dumps({**json.loads(secrets), "oidc_client_secret": CLIENT_SECRET}))

@@ -225,7 +225,7 @@ async def send_at(rate, seconds, send):
 
 
 async def measure(api, twilio):
-    """Return the callback responses of the first successful, or otherwise the last, measurement."""
+    """Return the callback responses of the first successful measurement, or of the last one."""
     connector = aiohttp.TCPConnector(limit=1_000)
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)

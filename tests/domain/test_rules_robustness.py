@@ -54,7 +54,7 @@ UNREADABLE_ATTRIBUTES = ["not JSON", "[]", "5", "null", "{", "{'a': 1}", '{"a": 
     "when",
     ["task.blocked", "!(task.blocked)", "task", "@.task.x || age", "keys(task)", "*.blocked"],
 )
-def test_rule_that_reads_unreadable_attributes_ends_the_evaluation(
+def test_rule_that_needs_unreadable_attributes_ends_the_evaluation(
     when: str, attributes: str
 ) -> None:
     rules = make_rules(

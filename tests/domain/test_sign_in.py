@@ -174,7 +174,7 @@ def test_role_claim_is_needed_only_if_a_role_depends_on_it() -> None:
 
 
 @given(st.text())
-def test_unknown_error_code_is_never_repeated(code: str) -> None:
+def test_unknown_error_code_is_never_echoed(code: str) -> None:
     error = provider_error(code)
     assert error.code in {Failure.PROVIDER_REFUSED, code}
     if error.code is Failure.PROVIDER_REFUSED:
@@ -187,5 +187,5 @@ def test_provider_cannot_report_a_failure_of_this_service() -> None:
     assert provider_error("login_required").code == "login_required"
 
 
-def test_users_are_refused_only_after_authentication() -> None:
+def test_refusals_are_the_failures_of_authenticated_users() -> None:
     assert {"no_identity", "no_role", "no_worker", "several_workers"} == REFUSALS

@@ -115,7 +115,7 @@ def test_caller_hears_an_apology_when_the_task_is_canceled(live, control):
     steps = eventually(find_ended_call)["steps"]
     assert [step.get("text") for step in steps[-3:-1]] == [
         "Lo sentimos, ahora nadie puede atender su llamada.",
-        "We are sorry, nobody can take your call now.",
+        "We are sorry. Nobody can take your call right now.",
     ]
 
 

@@ -103,7 +103,7 @@ def test_stage_with_a_bucket_in_another_region_is_refused(infra, buckets, comman
 
     assert completed.returncode == 1
     error = completed.stderr.splitlines()[-1]
-    assert error.startswith("Error: Stage dev exists in eu-central-1. Select that region (export")
+    assert error.startswith("Error: Stage dev exists in eu-central-1. Select its region (export")
     assert boto3.client("ssm", "eu-west-1").describe_parameters()["Parameters"] == []
 
 

@@ -1,4 +1,4 @@
-"""Each alarm fires if its cause persists, even with little traffic.
+"""Each alarm fires if its cause persists, in most cases even with little traffic.
 
 Only alarms about lost Reservations fire after a single event.
 
@@ -27,7 +27,7 @@ _OPERATORS = {
 
 
 def fires(name, minutes):
-    """Return whether an alarm fires, given the metric of each minute (None: no data)."""
+    """Return whether an alarm fires, given its metric by minute (None: no data)."""
     alarm = ALARMS[name]
     periods = per_period(minutes, alarm)
     breaches = _OPERATORS[alarm["ComparisonOperator"]]
@@ -41,7 +41,7 @@ def fires(name, minutes):
 
 
 def per_period(minutes, alarm):
-    """Aggregate the metric of each minute into the alarm's periods."""
+    """Aggregate the values of the minutes into the alarm's periods."""
     length = alarm["Period"] // 60
     aggregate = {"Sum": sum, "Minimum": min, "Maximum": max, "Average": average}[
         alarm.get("Statistic", "Maximum")
@@ -151,7 +151,7 @@ def test_alarm_fires_if_its_cause_persists(alarm, minutes):
         ),  # the first sweep after an outage
     ],
 )
-def test_transient_problem_triggers_no_alarm(alarm, minutes):
+def test_transient_or_rare_problem_triggers_no_alarm(alarm, minutes):
     assert not fires(alarm, minutes)
 
 

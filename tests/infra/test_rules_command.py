@@ -178,7 +178,7 @@ def test_explain_command_prints_json_on_request(file, tmp_path):
     }
 
 
-def test_explain_command_names_the_rule_that_reads_unreadable_attributes(file):
+def test_explain_command_names_the_rule_that_needs_unreadable_attributes(file):
     file.write_text('unreadable = "reject"\n' + file.read_text())
     capture = json.dumps(CALLBACK | {"TaskAttributes": "[1]"})
     result = run_rules("explain", "-", "--rules", file, stdin=capture)

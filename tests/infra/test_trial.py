@@ -66,7 +66,7 @@ def write_log(*lines):
 
 
 @pytest.mark.parametrize("answer", [{}, {"instruction": "accept"}])
-def test_arrived_callback_is_reported_and_the_task_is_canceled(stage, monkeypatch, answer):
+def test_callback_that_arrives_is_reported_and_the_task_is_canceled(stage, monkeypatch, answer):
     record_callbacks(stage, monkeypatch, answer)
 
     result = deploy(stage)

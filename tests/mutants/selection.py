@@ -39,14 +39,14 @@ CACHE = ".mutants"
 
 @dataclass
 class Coverage:
-    """The tests that passed without a mutation.
+    """The results of the tests without a mutation.
 
     Attributes:
-        seconds: the CPU time of each test.
+        seconds: the CPU time of each test that passed.
         tests: the tests that executed each statement.
         at_import: the statements of functions that ran when modules were imported, such as those
             of decorators.
-        not_passed: the unused tests, which failed or were skipped.
+        not_passed: the tests that failed or were skipped, which are not used.
         modules: the names of the modules that the tests imported, in order.
     """
 
@@ -178,7 +178,8 @@ class Selection:
     def _sorted(self, tests: set[str], mutation: Mutation) -> list[str]:
         """Sort the tests by relevance and CPU time.
 
-        The tests of a file stay together, because they share fixtures.
+        Among the tests of the same relevance, those of a file stay together, because they share
+        fixtures.
         """
         function = mutation.place.function.rpartition(".")[2]
         names = {function} if function else mutation.place.names

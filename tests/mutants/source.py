@@ -90,8 +90,7 @@ class Source:
                 continue
             field_end = self._end_of_field(offset + 1, end)
             expression = b"(" + self.content[offset + 1 : field_end] + b")"
-            # A concatenated part without the prefix "f" may contain a brace that starts no
-            # expression.
+            # In a concatenated part without the prefix "f", braces can be plain text.
             if _is_expression(expression):
                 yield Source(expression, base=self.base + offset)
             offset = field_end

@@ -345,7 +345,7 @@ def test_throttled_search_gets_503_with_a_retry_after_header(
     assert line["reason"] == response.json_body["Message"].removesuffix(" Retry.")
 
 
-def test_missing_permission_gets_503_without_a_retry_after_header(
+def test_missing_permission_causes_503_without_a_retry_after_header(
     api: Api, cloudwatch: FakeLogs
 ) -> None:
     cloudwatch.before_response = lambda _: (400, b'{"__type": "AccessDeniedException"}')

@@ -143,7 +143,7 @@ def test_unanswered_caller_hears_an_apology_in_every_language(api: Api, result: 
     root = twiml(post(api, "/left_queue", QueueResult=result))
     assert spoken_texts(root) == [
         ("es", "Lo sentimos, ahora nadie puede atender su llamada."),
-        ("en", "We are sorry, nobody can take your call now."),
+        ("en", "We are sorry. Nobody can take your call right now."),
     ]
     assert root[-1].tag == "Hangup"
 

@@ -319,8 +319,8 @@ def test_mistakes_in_events_filter_are_described():
 
     assert messages_for([]) == [
         (
-            "events_filter must not be an empty list, because TaskRouter's empty filter selects all"
-            " types; write null for all types"
+            "events_filter must not be an empty list, because TaskRouter selects all types if the"
+            " filter is empty; to select all types, write null"
         )
     ]
     assert messages_for({}) == ["events_filter must be a list of event types, not a mapping"]

@@ -337,7 +337,10 @@ def test_error_states_location_in_configuration(description, message):
         ),
         (two_targets(queue="No"), ".targets[1]: there is no TaskQueue 'No'"),
         (one_filter(expression="a b"), ": expression: 'a b' is not an expression"),
-        (one_filter(expression=""), ": expression must not be empty; omit it"),
+        (
+            one_filter(expression=""),
+            ": expression must not be empty; remove the key",
+        ),
         (two_targets(skip_if="workers.gone == 1"), ".targets[1]: skip_if: workers.gone is not"),
         (two_targets(order_by="level"), ".targets[1]: order_by: level must begin with `worker.`"),
         (two_targets(known_worker_sid="="), ".targets[1]: known_worker_sid: '=' is not a refer"),

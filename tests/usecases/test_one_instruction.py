@@ -394,7 +394,7 @@ class Scenario(RuleBasedStateMachine):
         assert self.count_instructions_that_call_a_phone() <= 1
 
     @invariant()
-    def sender_of_an_instruction_that_was_not_executed_is_not_the_acceptor(self) -> None:
+    def sender_of_an_unexecuted_instruction_is_not_recorded_as_accepting(self) -> None:
         record = self.store.get(self.remote.reservation_sid)
         if record and not self.has_tried_plain_accept and not self.taskrouter.instructions:
             assert record.accepted_by != SUPERVISOR.name
