@@ -372,7 +372,7 @@ class IdempotencyStore(Protocol):
         """Release a key whose request created no Task, if *owner* still holds the key."""
 
     def consume_search_budget(self, *, now: int) -> bool:
-        """Consume one search from this second's budget; return False if none is left."""
+        """Consume one search from this second's budget; return False if none was left."""
 
 
 @dataclass(frozen=True)

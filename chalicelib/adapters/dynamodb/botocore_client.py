@@ -1,6 +1,7 @@
 """botocore's DynamoDB client, with a time limit.
 
-Handling an assignment callback does not import this slow module.
+Handling an assignment callback does not import this module, because botocore's clients are slow
+to import.
 """
 
 from typing import Any

@@ -87,7 +87,7 @@ class DynamoIdempotencyStore:
         update.run(self._client, self._table, _primary_key(key))
 
     def consume_search_budget(self, *, now: int) -> bool:
-        """Consume one search from this second's budget; return False if none is left."""
+        """Consume one search from this second's budget; return False if none was left."""
         update = UpdateItem(
             set={"ttl": now // 1000 + _MINUTE_SECONDS}, conditions=["attribute_not_exists(#id)"]
         )

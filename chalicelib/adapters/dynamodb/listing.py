@@ -1,15 +1,16 @@
-"""Lists of Reservations, newest first.
+"""Lists of Reservations.
 
 An index selects the SIDs, and the table provides the records. The indexes contain only the
-attributes that lists and the sweep need, so that all other attributes are stored only once. The
-query determines the index:
+attributes that lists and the sweep need, so that all other attributes are stored only once.
+
+Paged lists are sorted by creation time, newest first. The query determines the index:
 
 - A query for an open status uses ``due`` if the partition of the status fits in one index page.
   The entries are sorted after reading, because claims and checks change their order in the index.
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
 
-All lists have the same order, so the pages of one list may come from different indexes.
+All paged lists have the same order, so the pages of one list may come from different indexes.
 """
 
 import base64
@@ -37,8 +38,9 @@ from chalicelib.domain.sids import is_sid
 _HOUR_MS = 3_600_000
 
 _PAGE_SIZES = (100, 1_000)
-"""Maximum numbers of entries in the index pages that one request reads, before filtering. The
-second page is larger, because usually few entries matched if the first page does not suffice."""
+"""Maximum numbers of entries in the index pages that one request reads, before filtering. Except in
+lists of open Reservations, the second page is larger, because usually few entries match if the
+first page does not suffice."""
 
 _MAX_EMPTY_QUERIES = 8
 """Maximum number of queries per request that read no entries, such as queries for quiet hours."""
