@@ -136,7 +136,8 @@ class Settings:
     )
     oidc_scopes: str = _setting(
         matching(
-            r"openid( [!#-\[\]-~]+)*", 'the scope "openid" and other scopes, separated by spaces'
+            r"openid( [!#-\[\]-~]+)*",
+            'the scope "openid", optionally followed by other scopes, separated by spaces',
         ),
         default="openid email",
     )

@@ -44,7 +44,8 @@ _MAX_AGE_MS = 3_600_000
 """Maximum age of the provider's metadata and keys."""
 
 _MIN_AGE_MS = 60_000
-"""If no cached key fits a token, the keys are fetched again only if they are at least this old."""
+"""If no cached key verifies a token, the keys are fetched again only if they are at least this
+old."""
 
 _LEEWAY_SECONDS = 60
 """Allowed difference between the provider's clock and this computer's clock."""
@@ -136,8 +137,8 @@ class Provider:
         Args:
             code: the code that the provider sent through the browser.
             attempt: the attempt.
-            claims: names of the required claims. If the ID token lacks any of these claims, all
-                claims from the provider's UserInfo endpoint, if any, are added.
+            claims: names of the required claims. If the ID token lacks any of these claims, the
+                claims from the provider's UserInfo endpoint, if there is one, are added.
 
         Raises:
             SignInError: The provider is unavailable or rejected the code, or a response or token is

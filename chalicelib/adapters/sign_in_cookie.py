@@ -1,6 +1,6 @@
 """The cookie that binds a sign-in to the browser that started it.
 
-The cookie is a JWT with the secrets of one `Attempt`, so the service stores nothing. It is signed
+The cookie is a JWT with the fields of one `Attempt`, so the service stores nothing. It is signed
 with a key that is derived from an API key, so a cookie is never accepted as a bearer token, and a
 bearer token is never accepted as a cookie.
 """

@@ -67,7 +67,7 @@ export function callbacksAddress(record) {
 /** Return a time as the value of an input of the type `datetime-local`. */
 const localTime = (at) => new Date(at - new Date(at).getTimezoneOffset() * MINUTE).toISOString().slice(0, 16);
 
-/** Return, for each field of the filter, the key of the text that explains the field's mistake, or a falsy value. */
+/** Return, for each field that the user fills in, the key of the text that explains the mistake, or a falsy value. */
 export function filterProblems({ sid, status, until }) {
   return {
     sid: sid && !SID_FORMAT.test(sid) && "sidWrong",
@@ -124,7 +124,7 @@ function searchLogFromStart(list) {
   return searchLog(list);
 }
 
-/** Search until a page is full, the search is complete, or the user stops or replaces the search. Show each part as it arrives. */
+/** Search until a page is full, the search is complete or fails, or the user stops or replaces it. Show each part as it arrives. */
 async function searchLog({ rows, cursor, searchedUntil }) {
   const { log } = state;
   const { query } = log;

@@ -56,7 +56,7 @@ export const isTemporary = (response) => response === undefined || response?.sta
 
 const pause = (seconds) => new Promise((resolve) => after(seconds * 1000, resolve));
 
-/** Load pages up to the end of the list or the limit, and save the file unless the user cancels the export. */
+/** Load pages up to the end of the list or the limit, and save the file, unless the export fails or the user cancels it. */
 export async function exportHistory() {
   const job = { count: 0, isRunning: true, result: null };
   state.exporting = job;

@@ -203,9 +203,9 @@ class DynamoReservationStore(DynamoJobs):
     def release_claim(
         self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
     ) -> None:
-        """Undo the writes of a claim whose request was not executed.
+        """Release a claim whose request was not executed.
 
-        End the claim if it is still recorded.
+        The claim's instruction is removed even if the claim is no longer recorded.
         """
         if claim.instruction is not None:
             self._end_claim(UpdateItem(remove=["instruction_sent"]), reservation_sid, claim, due_at)
@@ -235,9 +235,8 @@ class DynamoReservationStore(DynamoJobs):
     ) -> tuple[bool, Reservation | None]:
         """Run *update* and end the claim.
 
-        If an event has already removed the claim, *update* is run only if the claim's instruction
-        is still recorded and not confirmed. Another request's claim and the due time then remain
-        unchanged.
+        If the claim is no longer recorded, *update* is run only if the claim's instruction is still
+        recorded and not confirmed. Another request's claim and the due time then remain unchanged.
         """
         ending = replace(
             update,

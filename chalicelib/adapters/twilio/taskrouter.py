@@ -49,7 +49,7 @@ _Response = TypeVar("_Response")
 
 REQUEST_SECONDS, PAGE_SECONDS = 3.0, 8.0
 """Time limits. An operation may take REQUEST_SECONDS, from the DNS lookup to the end of the
-response. A list with several pages may take PAGE_SECONDS per page. Only sweeps read such lists."""
+response. A list with several pages may take twice PAGE_SECONDS. Only sweeps read such lists."""
 
 _MAX_RESOURCE_BYTES = 2**20
 _MAX_PAGE_BYTES = 2**26
@@ -269,8 +269,8 @@ class TwilioTaskRouter:
     def find_tasks(self, name: str, value: str) -> list[FoundTask]:
         """Find at most five Tasks that have an attribute with this value.
 
-        TaskRouter allows 3 searches per second. The Tasks in a list have no attributes, so each
-        Task is fetched.
+        TaskRouter allows 3 searches per second. A list does not contain the attributes of its
+        Tasks, so each Task is fetched.
 
         Args:
             name: the name of the attribute.
