@@ -33,7 +33,7 @@ export function preferredLanguage() {
 /** Record the language that the user has chosen. */
 export const chooseLanguage = (language) => localStorage.setItem(LANGUAGE, JSON.stringify(language));
 
-/** Return a stored value, or null if the value is missing or is not valid JSON. Other pages of this origin, or other versions, may have written the value. */
+/** Return a stored value, or null if the value is missing or is not valid JSON. Other pages of this origin, or other versions of this page, may have written the value. */
 export function readJson(storage, key) {
   try {
     return JSON.parse(storage.getItem(key));

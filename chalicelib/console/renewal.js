@@ -38,7 +38,7 @@ export function isIdle() {
 
 const isSoon = (at) => at - serverNow() < SOON;
 
-/** Return whether the page may be left without the user's request. During a session, an offer that ends soon prevents this, unless the session also ends soon. */
+/** Return whether the page may be left without the user asking for it. During a session, an offer that ends soon prevents this, unless the session also ends soon. */
 const mayLeave = () =>
   isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
@@ -53,12 +53,12 @@ export function stay() {
 }
 
 /**
- * Leave for the identity provider as soon as the API responds with the provider's URL. Repeat the request, because the
- * network may be down, or the API may throttle requests. If the user did not ask for the sign-in (`isSilent`), also wait
- * until nobody is using the page.
+ * Leave for the identity provider as soon as the API responds with the provider's URL. Until then, repeat the request,
+ * because the network may be down, or the API may throttle requests. If the user did not ask for the sign-in
+ * (`isSilent`), also wait until nobody is using the page.
  *
  * @param query - parameters of the sign-in. With `choose_account=1`, the provider lets the user choose another account.
- *     Otherwise, the provider may return the previous account at once.
+ *     Otherwise, the provider may sign the user in with the previous account at once.
  */
 export function leave({ isSilent = false, query }) {
   pendingSignIn = { isSilent, query, failures: 0, at: 0 };

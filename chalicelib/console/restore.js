@@ -8,7 +8,7 @@ import { changed, state } from "./state.js";
 /** The properties of the state that are stored unchanged. */
 const STORED_PROPERTIES = ["selected", "knownActivity", "expectedActivity", "activityNotice"];
 
-/** Store the state of the page. For Reservations, store only the SIDs and the Activities that the user has chosen. */
+/** Store the state of the page. For Reservations, store only the SIDs, the Activities that the user has chosen, and whether an ended row was a Task in progress. */
 export function storePage() {
   const { loaded, rows, ended } = state.inbox;
   if (loaded) {

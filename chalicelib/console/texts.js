@@ -79,7 +79,7 @@ const TEXTS = {
     problemDenied: "The service’s TaskRouter key was refused. Tell your supervisor.",
     problemPhoneTwice: "A phone instruction was already sent for this offer.",
     problemNumber: "{field}: enter a phone number (such as +15556667777), client:NAME, or sip:USER@HOST.",
-    problemNotSent: "TaskRouter did not get the request. The offer is still open.",
+    problemNotSent: "TaskRouter did not process the request. The offer is still open.",
     again: "Try again.",
     problemUndecided: "Nothing was decided. The offer is still open.",
     problemNotCompleted: "There was no answer. The Task is still in progress.",
@@ -109,7 +109,7 @@ const TEXTS = {
     noSwitch: "You cannot switch your Activity now",
     activitiesMissing: "The service did not return the list of Activities.",
     activityFailed: "Your Activity was not changed",
-    activityNotSent: "TaskRouter did not get the request.",
+    activityNotSent: "TaskRouter did not process the request.",
     activityRefused: "Refused by TaskRouter: {reason}",
     activityFailedText: "Your Activity is still {activity}.",
     dismiss: "Dismiss",
@@ -133,7 +133,7 @@ const TEXTS = {
     turnOn: "Turn on",
     keysNext: "Next, previous offer",
     keysAll: "All shortcuts",
-    keysNote: "Shortcuts act on the selected offer, and never while you type.",
+    keysNote: "Most shortcuts act on the selected offer, and none work while you type.",
     close: "Close",
     phoneText: "TaskRouter calls your phone. The offer is accepted when you pick up.",
     phoneTextOther: "TaskRouter calls the Worker’s phone. The offer is accepted when the Worker picks up.",
@@ -218,7 +218,7 @@ const TEXTS = {
     unanswered: "The service is not responding. You can sign in as soon as it responds. This page keeps trying.",
     signedOut: "You signed out",
     signedOutText: "The console stores nothing about you in this browser. Your Activity in TaskRouter is unchanged.",
-    signedOutLink: "The sign-in link stays in the browser's history and works until it expires. If others use this computer, delete the link.",
+    signedOutLink: "The sign-in link stays in the browser’s history and works until it expires. If others use this computer, delete the link.",
     signedOutProvider: "You may still be signed in to your company account. If others use this computer, sign out of that account, too.",
     announceOffer: "New offer: {title}. Time left: {time}.",
     announceOffers: "{n} new offers.",
@@ -385,12 +385,12 @@ const TEXTS = {
     routeFallback: "Assignment, fallback",
     routeEvent: "Event",
     likelyCause: "Likely cause",
-    causeNoHeader: "The request has no signature, so Twilio did not send it.",
+    causeNoHeader: "The request has no signature. Twilio did not send the request, or a proxy removed the signature.",
     causeMalformedHeader: "The signature has the wrong length.",
     causeSharedKey: "The request specifies a SharedKey or an algorithm that the service does not know.",
     causeBaseUrl: "PUBLIC_BASE_URL has the wrong scheme, host, port or path. Compare it with the URL in Twilio.",
     causePath: "A proxy removed or added a slash at the end of the path.",
-    causeQuery: "A proxy changed or added the query string.",
+    causeQuery: "A proxy changed or added the query string, or the service cannot rebuild it.",
     causeAuthToken: "The auth token differs from Twilio’s, Twilio requested a URL other than the one checked, or the request is forged.",
     error: "Error",
     reason: "Reason",
@@ -412,7 +412,7 @@ const TEXTS = {
   },
 };
 
-/** Return texts by key. The app serves the other languages without the keys, which would make up a third of each file. */
+/** Return texts by key. The app serves the other languages without the keys, which would make up about a quarter of each file. */
 const withKeys = (texts) => Object.fromEntries(Object.keys(TEXTS.en).map((key, index) => [key, texts[index]]));
 
 /** Show the preferred language once its texts are loaded. If loading fails, the displayed language does not change. */

@@ -38,7 +38,7 @@ export function stepsOf(record) {
   return steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
-/** Return the phases up to `now`: {name, time, from, share}. `from` and `share` are fractions of the total time. */
+/** Return the phases up to `now`: {name, time, from, share}. `from` and `share` are fractions of the chart's width, in which even the shortest phase is visible. */
 export function phasesOf(record, now) {
   const recorded = changes(record);
   // After a record gets the status `gone`, TaskRouter may still report an ending that happened earlier.

@@ -1,4 +1,4 @@
-// Code that all parts of the page share: templates, icons, and components that change every second.
+// Code that all parts of the page share: templates, icons, the pages' base class, and a component that checks its value every second.
 
 import { Component, h, htm } from "./vendor.js";
 import { everySecond } from "./state.js";

@@ -158,7 +158,7 @@ const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractional
 const exactTime = (at, options = TIME) => unbroken(new Date(at).toLocaleString(preferences.language, options));
 const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Math.round(milliseconds))}\u00A0ms` : shortDuration(milliseconds));
 
-/** The icon, text and note of each kind of step. */
+/** The icon, heading and note of each kind of step. The icons of status changes are in CHANGES. */
 const STEPS = {
   reserved: { name: "in", heading: () => text("reserved"), note: ({ callback }, { isExact }) => (!callback ? text("noCallback") : isExact ? "TaskRouter" : text("reservedAbout")) },
   received: { name: "bell", heading: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answeredAt(record) ? "" : describeAnswer(record)].filter(Boolean).join(". ") },
@@ -167,7 +167,7 @@ const STEPS = {
   changed: { heading: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
 };
 const VERBS = { __proto__: null, accepted: "accept", rejected: "reject", completed: "complete" };
-/** For each new status, the icon and the mark of the step that changes the status, and the phase that begins with the step. */
+/** For each new status except `gone`, the icon and the mark of the step that changes the status, and the phase that begins with the step. */
 const CHANGES = { __proto__: null, accepted: ["check", "decided", "work"], wrapping: ["flag", null, "wrap"], completed: ["check", "end"], rejected: ["cross"], timeout: ["stop"], canceled: ["back"], rescinded: ["person"] };
 
 function steps(record) {
@@ -302,7 +302,7 @@ function decision(record) {
   </dl>`;
 }
 
-/** The label of each SID, and the field that contains the resource's name. */
+/** The label of each SID, and the field that contains the resource's name, if any. */
 const SIDS = {
   reservation_sid: ["reservation"],
   task_sid: ["taskSid"],

@@ -13,7 +13,7 @@ import { html, icon, pill, Ticking } from "./view.js";
 
 /** Milliseconds after which a row shows that no response to its decision has arrived. */
 const SLOW_RESPONSE = 1500;
-/** Milliseconds for which decision buttons ignore clicks after a banner has disappeared, because the clicks may have been meant for the banner. */
+/** Milliseconds for which the Accept, Reject and Complete buttons ignore clicks after a banner has disappeared, because the clicks may have been meant for the banner. */
 const STRAY_PERIOD = 400;
 
 const ENDINGS = {
@@ -47,7 +47,7 @@ export const statusKind = (status) => STATUSES[status] ?? "gone";
 
 export const isSupervisor = () => state.session?.claims.role !== "worker";
 
-/** Return the urgency of a row that is open or has just been decided. Otherwise, return "over" (open, but its time is up), "ended" or "checking". */
+/** Return the urgency of a row that is open or whose decision has just been sent. Otherwise, return "over" (open, but its time is up), "ended" or "checking". */
 function rowStatus(row) {
   const left = row.deadline - serverNow();
   if (row.phase === "open") {

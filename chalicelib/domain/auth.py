@@ -195,7 +195,8 @@ class Principal:
 
         Raises:
             Forbidden: The caller is a Worker who may not send the instruction, or may not set a
-                parameter to the given value. The message names the parameter.
+                parameter to the given value. The message names the instruction and, if one is
+                refused, the parameter.
         """
         if self.confined_to(Action.ACCEPT_RESERVATION) is None:
             return

@@ -13,7 +13,7 @@ CALLBACK_ROUTES = ("/assignment_callback", "/assignment_callback/fallback", "/ev
 """The routes whose requests the callback log contains."""
 
 RETENTION_DAYS = 30
-"""Number of days for which lines are kept (``LogRetentionDays`` in infra/stage.yaml)."""
+"""Number of days that can be searched: the default of ``LogRetentionDays`` in infra/stage.yaml."""
 
 _CURSOR = re.compile(
     "([0-9]{1,15})-([0-9]{1,4})(?:-([0-9]{1,15})(?:-([0-9]{1,15})-([0-9]{1,4})-([!-~]+))?)?"
@@ -34,7 +34,7 @@ class LogLine:
 
     Attributes:
         at: the time at which the line was written, in epoch ms.
-        text: the line, which may not be JSON.
+        text: the line, which is not necessarily JSON.
     """
 
     at: int

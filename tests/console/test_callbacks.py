@@ -19,7 +19,7 @@ ASSIGNMENT = "/assignment_callback"
 HOSTILE = '<img src=x onerror="alert(1)">'
 CHECKED = "https://wrong.example.com/dev/assignment_callback?a=***"
 CAUSES = {
-    "no_header": "so Twilio did not send it",
+    "no_header": "or a proxy removed the signature",
     "malformed_header": "wrong length",
     "unknown_shared_key": "a SharedKey or an algorithm",
     "base_url": "PUBLIC_BASE_URL has the wrong scheme, host, port or path",

@@ -183,7 +183,7 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused."),
         (error(409, "InstructionAlreadySent"), "A phone instruction was already sent"),
         (error(429, "TooManyRequests", **{"Retry-After": "4"}), "Try again in 4 s."),
-        (error(503, "TaskRouterNotSent", **{"Retry-After": "2"}), "did not get the request"),
+        (error(503, "TaskRouterNotSent", **{"Retry-After": "2"}), "did not process the request"),
         (error(409, "AnswerUnknown"), "The service answered: Reason."),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400, error 40142): call_sid is missing."),

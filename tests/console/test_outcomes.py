@@ -83,7 +83,10 @@ def test_activity_switch_without_a_response_is_checked_and_confirmed(open_consol
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ((429, {"message": "Too Many Requests"}, {}), "did not get the request. Try again in 6 s."),
+        (
+            (429, {"message": "Too Many Requests"}, {}),
+            "did not process the request. Try again in 6 s.",
+        ),
         (error(503, "TaskRouterThrottled", **{"Retry-After": "9"}), "Try again in 9 s."),
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused. Tell your supervisor."),
         (
