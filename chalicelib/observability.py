@@ -41,7 +41,7 @@ class LogFields(TypedDict, total=False):
 
     call_sid: str | None
     changed: bool | None
-    """Whether an event created a record or changed the recorded status or Activity."""
+    """Whether an event created or changed the record of a Reservation or of a Worker's Activity."""
 
     checked_url: str | None
     """URL against which an invalid signature was checked, without parts that may be secrets."""
@@ -73,7 +73,8 @@ class LogFields(TypedDict, total=False):
     """Reason why a token or a request from Twilio was rejected, or why a sign-in or a request to
     TaskRouter or AWS failed.
 
-    `chalicelib.domain.messages.public_text` removes private text from the reason.
+    If the reason repeats a message from Twilio, `chalicelib.domain.messages.public_text` has
+    removed private text from the message.
     """
 
     reservation_sid: str | None
@@ -152,7 +153,7 @@ class SweepLine(SweepResult):
     """Number of Reservations that stay due because of throttling or a lack of time."""
 
     reconciled: int
-    """Number of Reservations whose missing or outdated record the reconciliation corrected."""
+    """Number of Reservations whose record the reconciliation created or updated."""
 
     unreconciled: int
     """Number of steps of the reconciliation that failed or were not started."""

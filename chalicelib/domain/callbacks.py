@@ -1,6 +1,6 @@
 """Parsing and validation of the forms posted by Twilio.
 
-Error messages name the invalid parameter.
+If a parameter is invalid, the error message names it.
 
 Twilio may add parameters without notice (https://www.twilio.com/docs/usage/security). Unknown
 parameters are kept, because the signature covers all of them.

@@ -144,7 +144,7 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     names = [type(cause).__name__ for cause in causes]
     reason = getattr(causes[-1], "strerror", None) or "the connection failed"
-    # urllib3 and requests have additional errors for malformed responses. The cause of urllib3's
+    # urllib3 and requests have their own errors for malformed responses. The cause of urllib3's
     # ProtocolError is an OSError if the connection failed.
     is_malformed = any("Decod" in name or name == "InvalidHeader" for name in names) or (
         "ProtocolError" in names and not isinstance(causes[-1], OSError)

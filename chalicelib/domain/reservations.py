@@ -1,7 +1,7 @@
 """The Reservation and its state machine.
 
 TaskRouter is the source of truth; a record mirrors TaskRouter's status. MOVES and OBSERVED define
-the state machine. The conditions of DynamoDB writes are generated from these two tables.
+the state machine. The DynamoDB conditions for status changes are generated from these two tables.
 """
 
 from collections.abc import Mapping
@@ -213,7 +213,7 @@ class Reservation:
         rule: the name of the rule that chose the answer, or None.
         delivery: the request that delivered the callback, or None if it is not recorded.
         withheld: name of the RINGING instruction that the rules chose, if ``{}`` was recorded
-            instead because the Reservation was already claimed or decided. If the answer ``{}`` was
+            instead because a decision, claim or instruction came first. If the answer ``{}`` was
             lost and DynamoDB then failed, the fallback route answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
@@ -362,7 +362,7 @@ class StatusUpdate:
         next_check_at: epoch ms of the sweep's next check, or None if the status is final.
         worker_name, workflow_name, task_queue_name: the friendly names, if reported.
         note: a note for the history.
-        reserved_at, expires_at: epoch ms, as in the ``reservation.created`` event, or None.
+        reserved_at, expires_at: epoch ms, based on a ``reservation.created`` event, or None.
         changed_at: epoch ms of the change, or None if the report does not contain this time.
     """
 

@@ -52,7 +52,7 @@ class Failure(StrEnum):
     """The request is invalid, or the service failed."""
 
     NO_IDENTITY = "no_identity"
-    """The token lacks the claim that identifies a Worker, or the email address is not verified."""
+    """No valid claim identifies a Worker, or the email address is not verified."""
 
     NO_ROLE = "no_role"
     NO_WORKER = "no_worker"

@@ -53,7 +53,7 @@ class HourCount:
 
     @property
     def is_final(self) -> bool:
-        """Whether only a Reservation that is recorded late can still change the counts."""
+        """Whether the counts should no longer change, except because of late reports."""
         has_open = any(self.by_status.get(status) for status in OPEN)
         return not has_open and self.counted_at >= self.start + 2 * HOUR_MS
 

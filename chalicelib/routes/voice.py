@@ -2,8 +2,8 @@
 
 A caller chooses a language and is enqueued as a Task. The routes implement part 3 of Twilio's
 quickstart: https://www.twilio.com/docs/taskrouter/quickstart. They use neither DynamoDB nor
-TaskRouter, so calls are answered during an outage of either. Every URL is relative, because the
-path of the deployed API begins with its stage.
+TaskRouter, so calls are answered during an outage of either. Every URL in a response is relative,
+because the path of the deployed API begins with its stage.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Rules that select the instruction for an assignment callback.
 
-The first rule that matches and can render its instruction determines the answer. ``docs/rules.md``
-describes the format of rules.
+The first rule that matches and can render its instruction determines the answer, unless a rule
+reads a part of the callback that can't be parsed. ``docs/rules.md`` describes the format of rules.
 """
 
 from chalicelib.domain.rules.evaluation import (

@@ -117,7 +117,7 @@ class Rules:
         default: the answer if no rule determines one.
         failures: failures added to every result, if the rules could not be loaded.
         unreadable: the answer if a rule reads a part of the callback that can't be parsed, such as
-            malformed attributes. It is then unknown whether that rule or a later rule matches.
+            malformed attributes. It is then unknown which rule should determine the answer.
     """
 
     rules: tuple[Rule, ...]

@@ -77,7 +77,7 @@ class Expression:
         return cls(text, tree)
 
     def evaluate(self, facts: Mapping[str, Any]) -> Any:
-        """Return the value; may raise any error from jmespath if a type is wrong."""
+        """Return the value; may raise UnreadableFact, or any jmespath error if a type is wrong."""
         return _INTERPRETER.visit(self._tree, facts)
 
     def is_true(self, facts: Mapping[str, Any]) -> bool:

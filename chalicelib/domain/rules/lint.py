@@ -1,8 +1,8 @@
 """Detection of expressions that are valid JMESPath but are certainly mistakes.
 
 JMESPath accepts any field name and evaluates a missing field to null. Therefore, a condition
-with a mistake raises no error but has the wrong result. For example, `task.vip == true` compares
-two fields, so it is true if both are missing.
+with a mistake often raises no error but has the wrong result. For example, `task.vip == true`
+compares two fields, so it is true if both are missing.
 """
 
 import json
@@ -217,7 +217,7 @@ def _function_errors(name: str, argument_count: int) -> Iterator[str]:
         if name.lower() == "not":
             yield f"calls the unknown function {name}(): write !(…)"
             return
-        # A lower cutoff would suggest floor() for lower().
+        # A lower cutoff would suggest to_string() for substring().
         similar = nearest_name(name, _FUNCTIONS, _ALIASES, cutoff=0.7)
         hint = _MISSING_FUNCTIONS.get(name.lower().replace("_", ""))
         if hint is None:
