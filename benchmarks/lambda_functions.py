@@ -1,8 +1,8 @@
 """Compares this app's callbacks with minimal Lambda handlers that write an item.
 
-pyperf runs one process after another, and measures the elapsed time of a function. This module
-measures processes that run at the same time and receive events in turn. This module also measures
-the processes' CPU time, which depends less on the other programs that use the machine.
+pyperf is not used, because it runs one process after another and measures a function's elapsed
+time. This module measures processes that run at the same time and receive events in turn. It also
+measures the processes' CPU time, which depends less on the other programs that use the machine.
 """
 
 import time
