@@ -1,6 +1,6 @@
 """Access to a Twilio account's TaskRouter, for operator commands.
 
-Every Twilio error becomes an OperatorError with the cause and the remedy.
+Twilio errors become OperatorErrors with the cause and the remedy.
 """
 
 from collections.abc import Callable, Iterable
@@ -241,7 +241,7 @@ class Workspace:
         self._account.call(lambda: workflow.update(**parameters))
 
     def check_readable(self) -> None:
-        """Read a Task and an Event; raise OperatorError if a restricted key may not do so."""
+        """Read a Task and an Event; raise OperatorError if the key lacks permission to do so."""
         for resource in (self._context.tasks, self._context.events):
             self._account.call(partial(resource.list, limit=1))
 

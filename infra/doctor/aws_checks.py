@@ -75,7 +75,7 @@ def _check_table_settings(subject: Subject) -> str:
 
 
 def _table_problems(subject: Subject, logical_id: str) -> Iterator[str]:
-    """Yield a problem and its remedy for each table setting that differs from the template.
+    """Yield a problem and its remedy for each checked table setting that differs from the template.
 
     CloudFormation does not correct a setting that was changed outside the stack.
     """
@@ -212,8 +212,8 @@ def _check_alarm_subscribers(subject: Subject) -> str:
     count = len(live_state.list_subscribers(subject.aws, topic))
     if not count:
         raise OperatorError(
-            "Nobody has confirmed a subscription to the alarms. Follow the link in the email that "
-            f"AWS has sent, or run: python -m infra deploy --stage {subject.stage.name} "
+            "Nobody has confirmed a subscription to the alarms. Follow the link in the email "
+            f"from AWS, or run: python -m infra deploy --stage {subject.stage.name} "
             "--alarm-email you@example.com"
         )
     return f"{count} confirmed"

@@ -13,7 +13,8 @@ NAME = "taskrouter-callbacks probe"
 """Name of the Worker, Workflow, TaskQueue and TaskChannel that the probe creates and deletes."""
 
 CHANNEL = "taskrouter_callbacks_probe"
-"""Unique name of the probe's TaskChannel, and name of the attribute that expressions test."""
+"""Unique name of the probe's TaskChannel, and name of the attribute by which expressions select the
+probe's Worker."""
 
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
@@ -58,7 +59,7 @@ class Api:
         """Send a request, and return the response, even if TaskRouter refused the request.
 
         Raises:
-            OperatorError: TaskRouter throttled the request or failed.
+            OperatorError: TaskRouter throttled the request, failed or can't be reached.
         """
         url = f"/Workspaces/{self.workspace.sid}{path}"
         response = self.account.request(method, url, parameters)
@@ -111,8 +112,8 @@ def clean_up(api: Api) -> list[str]:
     """Delete all resources of this and earlier probes, and return the failures.
 
     Tasks are found by their Workflow, and other resources by their names. A resource is therefore
-    deleted even if the response to its creation was lost. A failure does not prevent the deletion
-    of other resources.
+    deleted even if the response to its creation was lost. After a failure, the clean-up continues
+    with the other resources.
 
     Returns:
         An empty list if all resources were deleted; otherwise, sentences for the operator.

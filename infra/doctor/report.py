@@ -55,8 +55,8 @@ def run(checks: Iterable[Check], subject: Subject) -> Iterator[Result]:
     """Run the checks in order, and yield a result for each.
 
     A check's outcome is NOT_CHECKED if a check that it needs is not OK, or if the check itself
-    fails with the same message as an earlier check. `Result.cause` then names the check that
-    failed first.
+    fails with the same message as an earlier check. `Result.cause` then names an earlier check
+    whose outcome is WRONG.
     """
     results: dict[str, Result] = {}
     for check in checks:

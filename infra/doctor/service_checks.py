@@ -104,9 +104,9 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     except (ValueError, TypeError, KeyError):
         result = response.status_code, ""
     if result == _OTHER_SIDS:
-        place = "this shell" if subject.is_local else f"stage {subject.stage.name} in {FILE}"
+        place = "in this shell" if subject.is_local else f"for stage {subject.stage.name} in {FILE}"
         raise OperatorError(
-            "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from that of "
+            "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from the value "
             f"{place}. {_deploy_hint(subject)}"
         )
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:

@@ -33,8 +33,7 @@ def read_all(context: Any, *, with_workers: bool) -> State:
     Args:
         context: The SDK's context for the Workspace.
         with_workers: Whether to read the Workers, including their attributes and capacities. If
-            False, only the Workers' names are read, and only if a Workflow or TaskQueue refers to a
-            Worker.
+            False, only the Workers' names are read, and only if a value may contain a Worker's SID.
     """
     state = read(context, with_workers=with_workers, details=None)
     text = json.dumps([dict(resource.raw) for resource in state.resources])

@@ -289,7 +289,7 @@ class _Planner:
         """Check that changes refer to existing or previously created resources with unique names.
 
         The changes are checked in the order of `IN_ORDER`. A new Workspace is checked after its
-        Activities, because its settings refer to Activities only after these have been created.
+        Activities, because the settings that refer to Activities are set only after these exist.
         """
         known = {*self._directory.sids}
         for change in sorted(changes, key=lambda change: IN_ORDER.index(change.kind)):

@@ -83,7 +83,7 @@ def _changed_timeouts(
 ) -> dict[str, str]:
     """Return new values for settings that differ from the timeouts in the definition.
 
-    Workflows with the same timeout as the stage's Workflow need no separate setting.
+    Workflows with the same timeout as the stage's Workflow need no entry in `TIMEOUTS`.
 
     Args:
         stage: The stage.

@@ -100,8 +100,9 @@ def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None
     Args:
         context: The SDK's context for the Workspace.
         with_workers: Whether to read Workers.
-        details: The keys are the names of the Workers whose attributes are needed. The values are
-            whether the Worker's capacities are also needed, which takes one request per Worker.
+        details: The keys are the names of the Workers whose attributes are needed. The values
+            say whether the Worker's capacities are also needed; reading these takes one request
+            per Worker.
             None means that the attributes and capacities of all Workers are needed.
     """
     resources: list[Resource] = []

@@ -371,8 +371,8 @@ def test_error_for_an_event_refused_because_of_mismatched_sids_suggests_a_deploy
     assert outcomes(results, Outcome.WRONG) == ["signed_request", "settings"]
     assert results["forged_request"].outcome is Outcome.OK
     assert results["signed_request"].text == (
-        "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from that of stage dev "
-        "in .chalice/config.json. Run: python -m infra deploy --stage dev"
+        "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from the value for stage "
+        "dev in .chalice/config.json. Run: python -m infra deploy --stage dev"
     )
 
 
