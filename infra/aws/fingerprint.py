@@ -23,7 +23,7 @@ from infra.aws import Aws, api_settings, chalice_record, live_resources, policie
 from infra.aws.stage_config import Stage, project
 
 _PACKAGED_FILES = ("app.py", "chalicelib", "vendor", "requirements.txt")
-"""The files and folders that Chalice packages."""
+"""The files and folders from which Chalice builds the deployment package."""
 
 
 def compute(stage: Stage, concurrency: int) -> str:

@@ -1,4 +1,4 @@
-"""A stage's functions, API and related resources in AWS, regardless of any record."""
+"""A stage's functions, API and related resources, as found in AWS rather than in a record."""
 
 import json
 import re

@@ -26,7 +26,7 @@ _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 _LOG_LEVELS = ("DEBUG", "INFO")
 
 _MAX_STAGE_NAME_LENGTH = 16
-"""Maximum length of a stage's name, so that AWS accepts the names of all resources.
+"""Maximum length of a stage's name, so that no resource's name is too long.
 
 The bucket's name, app-STAGE-deployments-RANDOM with 13 random characters, may have at most 63
 characters. CloudFormation would shorten a longer name, and `stacks.regions` would not find the

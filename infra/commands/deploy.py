@@ -38,7 +38,7 @@ from infra.twilio_account import Workspace
 
 @click.command()
 @cloud_stage_option
-@click.option("--check/--no-check", default=True, help="Finish with a smoke test of the URL.")
+@click.option("--check/--no-check", default=True, help="Run a smoke test of the URL.")
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--no-input", is_flag=True, help="Ask no questions, even in a terminal.")
@@ -51,7 +51,8 @@ from infra.twilio_account import Workspace
 @click.option(
     "--callback-urls/--no-callback-urls",
     default=True,
-    help="Compare and change the callback URLs in Twilio, or the resources in workspace_file.",
+    help="Compare and change the callback URLs in Twilio, or the resources that workspace_file "
+    "defines.",
 )
 @click.option(
     "--alarm-email",
@@ -64,7 +65,7 @@ from infra.twilio_account import Workspace
     "--try/--no-try",
     "with_task",
     default=None,
-    help="Create a test Task and watch its callback. By default, the command offers a test Task "
+    help="Create a test Task and wait for its callback. By default, the command offers a test Task "
     "at the end of the first completed run, if that run may ask questions.",
 )
 @click.option(
@@ -94,9 +95,10 @@ def deploy(
     (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. The command writes
     the SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
-    which callback URLs in Twilio differ and which events the Workspace's event filter lacks, and
-    changes both if you agree or pass --yes. If the stage sets workspace_file, the command instead
-    shows how the Workspace differs from this file, and applies the file if you agree or pass --yes.
+    which callback URLs in Twilio must change and which events the Workspace's event filter lacks,
+    and changes both if you agree or pass --yes. If the stage sets workspace_file, the command
+    instead shows how the Workspace differs from this file, and applies the file if you agree or
+    pass --yes.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
     neither the project's files nor the deployed resources have changed since the last deployment,
@@ -215,8 +217,8 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
         click.echo("Nothing has changed.", err=True)
     else:
         bucket, api_id = _deploy_everything(aws, stage, renew_lock)
-        # The fingerprint is stored before the smoke test, so that it covers no change made during
-        # the test.
+        # The versions are read and stored before the smoke test, so that the next run detects a
+        # change made during the test.
         fingerprint.store(aws, stage, bucket, computed, api_id)
     url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:
@@ -257,9 +259,9 @@ def prepare(stage_name: str, *, no_input: bool, break_lock: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     If the stage lacks SIDs or secrets, the command reads them from the environment or, in a
-    terminal, asks for them, and verifies all values with Twilio, like `deploy`. The command
-    creates or updates the stack, writes the policies, and restores Chalice's record of the deployed
-    functions and API, without changing any function or API.
+    terminal, asks for them. Like `deploy`, the command verifies all values with Twilio. It creates
+    or updates the stack, writes the policies and, unless CloudFormation created the functions,
+    restores Chalice's record of the deployed functions and API. It changes no function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)

@@ -27,7 +27,7 @@ from infra.twilio_account import Account, Workspace
 
 @click.group()
 def secrets() -> None:
-    """Manage a stage's secrets: auth tokens, API keys and shared keys."""
+    """Manage a stage's secrets, such as auth tokens, API keys and shared keys."""
 
 
 @secrets.command()
@@ -197,8 +197,8 @@ def open_workspace(stage: Stage, api_key: tuple[str, str], *, remedy: str) -> Wo
 def check_stored_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
     """Print a warning unless Twilio accepts one of the stored auth tokens.
 
-    A failed verification is not an error, so that a rotation in progress or an outage at Twilio
-    does not prevent a deployment.
+    A failed verification is not an error, so that a rotation in progress does not prevent a
+    deployment.
     """
     remedy = (
         "Unless a stored auth token is the primary one, the stage refuses all callbacks. "

@@ -96,7 +96,7 @@ def stage_environment(stage_name: str) -> dict[str, str]:
 
 
 def report_unused(names: list[str], remedy: str) -> None:
-    """Report variables of the shell that differ from the values of a deployed stage."""
+    """Report variables of the shell that differ from a stage's values."""
     if names:
         click.echo(
             "These shell variables are ignored, because the stage has different values for them: "

@@ -38,7 +38,7 @@ def complete(
 ) -> tuple[Stage, Workspace]:
     """Complete the configuration of a stage, and verify it with Twilio.
 
-    Nothing is written before Twilio has confirmed all values and the completed settings are valid.
+    Nothing is written until Twilio has confirmed all new values and the settings have been checked.
     Existing values are kept, except reservation timeouts, which are copied from the Workflows.
 
     Args:
@@ -157,7 +157,7 @@ def _report_unused(
 def _add_from_operator(
     stage: Stage, values: dict[str, str], dialog: Dialog, *, has_secrets: bool
 ) -> Workspace:
-    """Ask for the values that are still missing, verify the credentials, and return the Workspace.
+    """Ask for missing values, verify an auth token that is not stored, and return the Workspace.
 
     Raises:
         OperatorError: A value is missing and the command may not ask for it, or Twilio refused the

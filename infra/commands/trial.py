@@ -1,4 +1,4 @@
-"""Creates a test Task, and watches its callback arrive at the deployed stage."""
+"""Creates a test Task, and waits for its callback to arrive at the deployed stage."""
 
 import json
 import re
@@ -29,7 +29,7 @@ _LOG_SECONDS = 15
 """Maximum additional wait for the log lines of a failed callback. CloudWatch returns them late."""
 
 _TASK_SECONDS = 300
-"""Lifetime of a test Task if this command can't cancel the Task."""
+"""Lifetime of a test Task if this command can't end the Task."""
 
 _MAX_ATTRIBUTES_LENGTH = 4096
 """Maximum length of a Task's attributes (Twilio's documentation, "TaskRouter Limits")."""
@@ -89,7 +89,7 @@ def run(
     base_url: str,
     attributes: str | None,
 ) -> None:
-    """Create a test Task unless the operator declines, watch its callback, and end the Task.
+    """Create a test Task unless the operator declines, wait for its callback, and end the Task.
 
     Args:
         aws: The account and region.
@@ -150,7 +150,7 @@ class _Route:
     def attributes(self) -> dict[str, Any] | None:
         """Attributes that match the expression, or None if it is not simple.
 
-        A simple expression consists of comparisons with literals, joined by AND.
+        A simple expression consists of equality comparisons with literals, joined by AND.
         """
         if self.expression is None:
             return {}
@@ -251,8 +251,8 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
     if not dialog.is_interactive or dialog.assumes_yes:
         if default is None:
             raise ImpossibleTrial(
-                "No test Task was created, because the command can't derive attributes from the "
-                f"Workflow's expressions. {_ATTRIBUTES_HINT}"
+                "No test Task was created, because the command can't derive attributes for a "
+                f"filter whose TaskQueues have an available Worker. {_ATTRIBUTES_HINT}"
             )
         click.echo(f"Attributes of the Task: {default}", err=True)
         return default
@@ -311,7 +311,7 @@ def _test_task(workspace: Workspace, attributes: str) -> Iterator[str]:
             click.echo(f"Task {sid} is {workspace.end_task(sid, 'Test ended')}.", err=True)
         except OperatorError as error:
             click.echo(
-                f"Task {sid} could not be canceled: {error} TaskRouter cancels the Task "
+                f"Task {sid} could not be ended: {error} TaskRouter cancels the Task "
                 f"{_TASK_SECONDS} seconds after its creation.",
                 err=True,
             )

@@ -48,7 +48,7 @@ def from_worker(api: Api, sid: str, token: str, sleep: Callable[[float], None]) 
 
     Args:
         api: The Workspace.
-        sid: WK… of the Worker.
+        sid: WK… SID of the Worker.
         token: Value of the Worker's attribute `CHANNEL`. No other Worker has this value.
         sleep: Waits for a number of seconds.
     """

@@ -128,7 +128,7 @@ def test_task_that_cannot_be_canceled_is_reported(stage, monkeypatch):
     result = deploy(stage)
 
     assert result.exit_code == 0, result.output
-    assert "could not be canceled: Twilio failed with HTTP status 500." in result.output
+    assert "could not be ended: Twilio failed with HTTP status 500." in result.output
     assert "TaskRouter cancels the Task 300 seconds after its creation." in result.output
 
 
@@ -350,7 +350,9 @@ def test_workflow_with_complex_expressions_requires_the_try_attributes_option(st
     result = stage.deploy("--yes", "--try")
 
     assert result.exit_code == 1
-    assert "can't derive attributes from the Workflow's expressions. Pass" in result.output
+    assert (
+        "can't derive attributes for a filter whose TaskQueues have an available Worker. Pass"
+    ) in result.output
     assert tasks(stage) == []
 
 
