@@ -157,6 +157,8 @@ class Account:
             if status in _UNAUTHENTICATED:
                 return False
             raise OperatorError(self._explain(error, "")) from error
+        except RequestException as error:
+            raise unreachable_error(self._url, error) from error
         return True
 
     def no_workspace_message(self, workspace_sid: str) -> str:

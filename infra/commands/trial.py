@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from chalicelib.domain.instructions import without_secrets
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from infra import OperatorError
 from infra.aws import Aws
@@ -321,7 +322,7 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
     """Wait until the stage has recorded a callback for the Task.
 
     Returns:
-        The SDK's instance for the Reservation, and the answer to its callback.
+        The SDK's instance for the Reservation, and the answer to its callback without secrets.
 
     Raises:
         OperatorError: No callback arrived in time, or the Workflow canceled the Task. The message
@@ -335,7 +336,7 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
             record = store.get(reservation.sid)
             # An event callback also creates a record, so wait until the record has an answer.
             if record and record.answer is not None:
-                return reservation, dict(record.answer)
+                return reservation, without_secrets(record.answer)
         task = workspace.fetch_task(task_sid)
         if task.assignment_status == "canceled":
             raise OperatorError(

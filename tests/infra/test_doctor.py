@@ -614,6 +614,15 @@ def test_failure_to_list_the_keys_is_reported(stage):
     assert diagnose(stage)["api_key_scope"].text.startswith("Twilio failed with HTTP status 503")
 
 
+def test_unanswered_request_for_the_keys_is_reported_with_a_remedy(stage):
+    stage.monkeypatch.setattr(twilio_account, "TASKROUTER_URL", stage.twilio.url)
+    stage.monkeypatch.setattr(twilio_account, "_API_URL", "http://127.0.0.1:1")
+
+    assert diagnose(stage)["api_key_scope"].text.endswith(
+        "Check the network and run the command again."
+    )
+
+
 def test_secret_segment_is_not_shown_if_a_request_fails(stage):
     subject = stage.subject
     subject.base_url = "http://127.0.0.1:1"

@@ -82,6 +82,16 @@ def test_callback_that_arrives_is_reported_and_the_task_is_canceled(stage, monke
     assert attributes == {"taskrouter_callbacks_test": True, "selected_language": "es"}
 
 
+def test_secret_in_the_answer_is_not_printed(stage, monkeypatch):
+    answer = {"instruction": "conference", "from": "sip:a@b.c", "sip_auth_password": "hunter2"}
+    record_callbacks(stage, monkeypatch, answer)
+
+    output = deploy(stage).output
+
+    assert '"sip_auth_password": "(secret)"' in output
+    assert "hunter2" not in output
+
+
 def test_accepted_task_is_completed(stage, monkeypatch):
     record_callbacks(stage, monkeypatch, {"instruction": "accept"})
     watch = trial._watch
