@@ -69,10 +69,11 @@ class Deadlines:
     ) -> int | None:
         """Return the time of the sweep's next check of a Reservation.
 
-        A pending Reservation is checked at its deadlines. After the last deadline, it is checked at
-        growing intervals, because a ringing call can keep it pending for minutes after its timeout.
-        An accepted or wrapping Reservation is checked at growing intervals in case its events are
-        lost. A wrapping Reservation is also checked when the sweep may complete it.
+        A pending Reservation is checked at its deadlines, and again 15 s later if its rejection is
+        overdue. After the last deadline, it is checked at growing intervals, because a ringing call
+        can keep it pending for minutes after its timeout. An accepted or wrapping Reservation is
+        checked at growing intervals in case its events are lost. A wrapping Reservation is also
+        checked when the sweep may complete it.
 
         Args:
             status: the status of the Reservation.

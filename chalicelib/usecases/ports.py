@@ -59,7 +59,11 @@ class CallbackLog(Protocol):
 
 
 class TaskRouter(Protocol):
-    """TaskRouter's REST API. Every method raises a TaskRouterError on failure."""
+    """TaskRouter's REST API.
+
+    Every method raises a TaskRouterError if the request fails, and SecretsUnavailable if the API
+    key can't be read.
+    """
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
@@ -110,23 +114,23 @@ class TaskRouter(Protocol):
         """Fetch the real-time statistics of the Workspace."""
 
     def verify_workspace(self) -> None:
-        """Fetch the Workspace to prove that its SID did not cause a 404 response."""
+        """Fetch the Workspace to rule out its SID as the cause of an earlier 404 response."""
 
 
 class SignatureVerifier(Protocol):
     """Verifies that Twilio signed a form."""
 
     def verify(self, url: str, form: Form, signature: str | None, settings: str | None) -> str:
-        """Return *url* if *signature* is valid with a current key.
+        """Return the signed URL if *signature* is valid for *url* with a current key.
 
         Args:
-            url: the signed URL, with its query string.
+            url: the URL to check, with its query string.
             form: all parameters of the form.
             signature: the X-Twilio-Signature header.
             settings: the X-Twilio-Webhooks-Signature-Settings header, or None.
 
         Raises:
-            InvalidSignature: the signature is wrong.
+            InvalidSignature: the signature is wrong or missing.
             SecretsUnavailable: the keys can't be read.
         """
 
@@ -134,8 +138,8 @@ class SignatureVerifier(Protocol):
 class ReservationStore(Protocol):
     """Reservation records. Every method raises StoreUnavailable if DynamoDB fails.
 
-    Methods that write conditionally return ``(succeeded, record)``: whether the condition was met,
-    and the current record, or None if there is no record.
+    `claim` and `record_status` return ``(succeeded, record)``: whether the condition was met, and
+    the current record, or None if there is no record.
     """
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:

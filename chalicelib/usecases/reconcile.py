@@ -40,7 +40,7 @@ RETRY_MS = 50_000
 """Time until an incomplete run is repeated. The time is shorter than the sweep's interval, so that
 the next sweep repeats the parts that failed."""
 OVERLAP_MS = 60_000
-"""Maximum time until an Event appears in the list, plus an allowance for clock skew."""
+"""Assumed maximum time until an Event appears in the list, plus an allowance for clock skew."""
 WINDOW_MS = 10 * 60_000
 """Maximum length of a window. Events are read in windows so that an interrupted run keeps its
 progress. A window with more Events than `list_events` returns is halved."""
@@ -57,7 +57,7 @@ BATCH_SIZE = CONCURRENCY * READ_SIZE
 """Maximum number of Events that are recorded before the progress is saved."""
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
-"""Maximum age of the Events to read. TaskRouter redacts older Events."""
+"""Maximum age of the Events to read. TaskRouter keeps Events for 30 days."""
 
 
 def _part(event_type: str) -> str:
@@ -75,14 +75,14 @@ _PARTS = (TASKS, *map(_part, EVENT_TYPES))
 
 
 def _finished_key(part: str) -> str:
-    """Return the name under which the end of the last finished run of a part is saved."""
+    """Return the name under which the `end` of the last finished run of a part is saved."""
     return f"{part}_finished"
 
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""A function such as `map`, which may make its calls concurrently."""
+"""A function like `map` that may make its calls concurrently."""
 
 
 def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> list[int | None]:
@@ -135,9 +135,9 @@ class _Reconciliation:
         collaborators: the services to use.
         budget: the budget of the sweep.
         map_: applies a function to items, possibly concurrently.
-        end: epoch ms up to which the parts read Events or list Tasks.
+        end: epoch ms up to which the run reads Events, and up to which each finished part is done.
         progress: epoch ms up to which each part is done and, under the name that `_finished_key`
-            returns, the end of its last finished run.
+            returns, the `end` of its last finished run.
     """
 
     collaborators: Collaborators
@@ -150,7 +150,10 @@ class _Reconciliation:
         return self.progress[_finished_key(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Record that *parts* are done at least up to *until* (epoch ms); schedule the next run."""
+        """Record that *parts* are done at least up to *until* (epoch ms).
+
+        If no part is still due, schedule the next run.
+        """
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])
@@ -269,11 +272,11 @@ class _Reconciliation:
     def _record_window(self, pages: Mapping[str, EventPage], until: int) -> list[int | None]:
         """Record the Events of a window that ends at *until*, oldest first.
 
-        The progress is saved after each batch, so that an interrupted run need not record the same
-        Events again.
+        The progress is saved after each batch. If this run is interrupted, the next run need not
+        record the same Events again.
         """
         if unreadable := sum(page.unreadable for page in pages.values()):
-            # The other Events are still recorded. The failure alerts an operator.
+            # The other Events are still recorded, but the sweep fails.
             self.budget.count_failure(TaskRouterUnavailable(f"Unreadable Events: {unreadable}."))
         events = sorted(
             chain.from_iterable(page.events for page in pages.values()),

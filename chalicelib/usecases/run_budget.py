@@ -23,8 +23,8 @@ MAX_REASONS = 3
 
 _MIN_TIME_LEFT_MS = 25_000
 """Minimum remaining time to start a step. Reading a list of several pages from TaskRouter takes up
-to 16 s. Other steps send requests to TaskRouter for up to 9 s. Every step then writes to DynamoDB.
-Loops check `may_continue` between their calls."""
+to 16 s. Other steps send requests to TaskRouter for up to 9 s. A step may also use DynamoDB. A loop
+in a step checks `may_continue` between its calls."""
 
 _MIN_SUMMARY_MS = 13_000
 """Minimum remaining time to start a read for the statistics, which are updated after the checks.
@@ -134,7 +134,7 @@ class RunBudget:
 
         Rejected credentials and an unknown Workspace end the run. Callers handle other missing
         resources without counting a failure. Only the type of an unexpected error is recorded,
-        because the message may contain data.
+        because the message may contain personal data.
         """
         code, reason = type(error).__name__, None
         if isinstance(error, AppError):

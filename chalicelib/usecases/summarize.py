@@ -36,8 +36,9 @@ MAX_PAGES = 80
 """Maximum number of index pages that one sweep reads."""
 
 _TOLERATED_ERRORS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
-"""Errors that do not make the sweep fail: the API key of a stage may lack the permission for
-statistics, and rejected credentials already make the reconciliation fail (docs/adr/0054)."""
+"""Errors in the request for TaskRouter's statistics that do not make the sweep fail: the API key of
+a stage may lack the permission for statistics, and rejected credentials already make the
+reconciliation fail (docs/adr/0054)."""
 
 
 def summarize(
