@@ -57,7 +57,7 @@ BATCH_SIZE = CONCURRENCY * READ_SIZE
 """Maximum number of Events that are recorded before the progress is saved."""
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
-"""Maximum age of the Events to read. TaskRouter keeps Events for 30 days."""
+"""Maximum age of the Events to read. TaskRouter redacts attributes in older Events."""
 
 
 def _part(event_type: str) -> str:
