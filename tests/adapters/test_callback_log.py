@@ -47,7 +47,7 @@ def search_all(**options: Any) -> list[CallbackPage]:
 
 
 def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]:
-    """Return a clock that ends each search after a number of requests."""
+    """Return a clock that ends each search after the given number of requests."""
     seconds = callback_log.SEARCH_SECONDS / requests
     return lambda: len(fake_logs.calls) * seconds
 
@@ -143,7 +143,7 @@ LINES = st.lists(
     ignores_patterns=st.booleans(),
     requests_per_search=st.integers(1, 6),
 )
-@example(  # Both callbacks have the same time, so the second search continues at this time.
+@example(  # Both callbacks have the same time, so the second search continues at that time.
     lines=[(NOW - 3, "/event_callback", 200, "request")] * 2,
     limit=1,
     lines_per_request=1,
@@ -162,7 +162,7 @@ def test_pages_contain_each_matching_line_once(
     ignores_patterns: bool,
     requests_per_search: int,
 ) -> None:
-    """An independent filter and sort of all lines returns the same callbacks.
+    """Filtering and sorting all lines independently gives the same callbacks.
 
     The time limit ends each search after a few requests, each of which searches a few lines.
     """
@@ -340,7 +340,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("response", "cause"), FAILURES.values(), ids=FAILURES)
-def test_failure_of_the_first_request_is_reported_with_advice_to_retry(
+def test_transient_failure_of_the_first_request_is_reported_with_advice_to_retry(
     fake_logs: FakeLogs, response: tuple[int, bytes], cause: str
 ) -> None:
     fake_logs.before_response = failing(response)
@@ -375,7 +375,7 @@ def test_permanent_failure_is_reported_without_advice_to_retry(
 
 
 @pytest.mark.parametrize(("response", "_cause"), FAILURES.values(), ids=FAILURES)
-def test_failure_of_a_later_request_leaves_an_incomplete_page(
+def test_transient_failure_of_a_later_request_leaves_an_incomplete_page(
     fake_logs: FakeLogs, response: tuple[int, bytes], _cause: str
 ) -> None:
     fake_logs.add(NOW - MINUTE)
@@ -390,7 +390,7 @@ def test_failure_of_a_later_request_leaves_an_incomplete_page(
     assert not page.is_complete
 
 
-def test_search_with_a_slow_response_ends_at_the_time_limit(fake_logs: FakeLogs) -> None:
+def test_search_with_a_slow_response_ends_at_the_request_time_limit(fake_logs: FakeLogs) -> None:
     def wait(_number: int) -> None:
         time.sleep(1)
 

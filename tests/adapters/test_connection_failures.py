@@ -81,7 +81,8 @@ def message(
 ) -> Callable[[str], str]:
     """A function that sends a request to an address and returns the error message.
 
-    The function removes the service name and the advice from the message.
+    The function removes the service name, the note that the request was not sent, and the advice
+    from the message.
     """
     name = "DynamoDB" if request.param is call_dynamodb else "TaskRouter"
 

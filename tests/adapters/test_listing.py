@@ -237,7 +237,7 @@ def test_records_are_read_consistently_and_missing_or_non_matching_records_are_o
         assert batch["table"]["ConsistentRead"] is True
 
 
-def test_open_reservations_are_sorted_and_filtered_by_worker() -> None:
+def test_open_reservations_are_filtered_by_worker_and_sorted() -> None:
     entries = [entry(1, AT), entry(2, AT + 1), entry(3, AT + 1), entry(4, AT + 2, OTHER)]
     for worker_sid, expected in ((None, [4, 3, 2, 1]), (WORKER, [3, 2, 1]), (OTHER, [4])):
         client = ScriptedDynamoDb(page(*entries))

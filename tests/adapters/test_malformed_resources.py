@@ -178,7 +178,7 @@ def test_list_with_a_reservation_of_another_task_raises_an_error(
         call(taskrouter.client)
 
 
-def test_any_worker_is_valid_if_the_request_contains_only_the_task(taskrouter: TaskRouter) -> None:
+def test_any_worker_is_valid_if_the_request_contains_no_worker(taskrouter: TaskRouter) -> None:
     other = "WK" + "9" * 32
     taskrouter.body = json.dumps({**RESERVATION_RESOURCE, "worker_sid": other}).encode()
     assert SINGLE["fetch by Task"](taskrouter.client).worker_sid == other
@@ -265,7 +265,7 @@ json_values = st.recursive(
 
 
 def changed(resource: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Generate resources in which some fields are missing or have arbitrary values."""
+    """Generate JSON values, and resources in which some fields may be missing or arbitrary."""
     names = st.sampled_from(sorted(resource))
     changes = st.dictionaries(names, json_values, max_size=2)
     missing = st.sets(names, max_size=1)
@@ -301,7 +301,10 @@ BODIES = (
 
 
 def check_types(result: object) -> None:
-    """Check the types of the fields that the service stores or compares."""
+    """Check the types of the fields that the service stores or compares.
+
+    Only Reservations and created Tasks are checked.
+    """
     for each in result if isinstance(result, list) else [result]:
         if isinstance(each, RemoteReservation):
             *sids, name, status, created_at = astuple(each)

@@ -185,12 +185,12 @@ def test_at_most_48_query_strings_are_rebuilt(pairs: list[tuple[str, str]]) -> N
 
 
 @pytest.mark.parametrize(("count", "urls"), [(1, 1), (2, 2), (3, 6), (4, 24), (5, 1)])
-def test_every_order_of_at_most_four_parameters_is_rebuilt(count: int, urls: int) -> None:
+def test_every_order_of_at_most_four_parameters_is_tried(count: int, urls: int) -> None:
     pairs = [(f"n{number}", "v") for number in range(count)]
     assert len(set(query_strings(pairs))) == urls
 
 
-def test_orders_of_four_parameters_are_rebuilt_with_two_encodings_of_spaces() -> None:
+def test_orders_of_four_parameters_are_tried_with_two_encodings_of_spaces() -> None:
     pairs = [(f"n{number}", "a b") for number in range(4)]
     expected = {
         f"?{'&'.join(order)}"

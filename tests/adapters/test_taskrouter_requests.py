@@ -286,7 +286,7 @@ def test_list_of_events_is_complete_if_shorter_than_the_maximum(
     ("time", "at"),
     [(1, 1), (2, 2), (0, None), (-1, None), (True, None), (1.5, None), ("1", None), (None, None)],
 )
-def test_time_of_an_event_must_be_a_positive_integer(
+def test_time_of_an_event_is_read_only_if_it_is_a_positive_integer(
     server: ScriptedServer, time: object, at: int | None
 ) -> None:
     data = {"task_sid": TASK, "worker_sid": WORKER}
