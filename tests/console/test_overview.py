@@ -30,7 +30,7 @@ def tile(page: Page, name: str):
 # Figures
 
 
-def test_tiles_show_the_figures_for_the_last_day(open_console, api):
+def test_tiles_show_the_figures(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
@@ -243,7 +243,9 @@ def test_tile_says_that_no_acceptance_was_measured_in_the_last_hour(
     expect(measured.locator(".note")).to_have_text(words)
 
 
-def test_activities_are_not_shown_as_unavailable_if_they_are_unknown(open_console, api):
+def test_activities_are_not_shown_as_unavailable_if_their_availability_is_unknown(
+    open_console, api
+):
     api.statistics = make_statistics(api)
     original = api._read
     api._read = lambda path, headers: (
@@ -255,7 +257,7 @@ def test_activities_are_not_shown_as_unavailable_if_they_are_unknown(open_consol
     expect(panel.locator(".dot")).to_have_count(0)
 
 
-def test_number_of_omitted_queues_is_shown_and_a_truncated_offer_count_has_a_plus_sign(
+def test_number_of_omitted_queues_is_shown_and_an_incomplete_offer_count_has_a_plus_sign(
     open_console, api
 ):
     for number in range(12):
@@ -598,7 +600,9 @@ def test_skip_link_leads_to_the_overview(open_console, api):
 
 @pytest.mark.parametrize("language", ["en-US", "es-ES"])
 @pytest.mark.parametrize("width", [360, 768, 1280, 1920])
-def test_nothing_is_cut_off_or_scrolls_sideways(open_console, api, width, language):
+def test_nothing_is_cut_off_and_the_page_does_not_scroll_sideways(
+    open_console, api, width, language
+):
     api.statistics = make_statistics(api)
     api.statistics["workers_by_activity"][0]["activity_name"] = (
         "Wrapping-up-after-a-long-conversation"

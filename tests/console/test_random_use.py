@@ -38,7 +38,7 @@ DANA = "dana@example.com"
 PRINCIPALS = {"worker": f"worker:{ALICE}", "supervisor": f"supervisor:{DANA}"}
 RESULTING_STATUS = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
 EXAMPLES_PER_BROWSER_EXAMPLE = 50
-"""Number of examples in tests without a browser for each example in this test."""
+"""Number of examples that a test without a browser runs for each example of this test."""
 
 SETTLED_SECONDS = 20
 """Maximum time after the last fault until the page shows the API's state."""
@@ -83,7 +83,7 @@ class Decisions:
     Attributes:
         api: the fake API.
         principal: the user, as in `accepted_by`.
-        fault: how the next decisions fail, or "".
+        fault: how the next decisions and changes of Activity fail, or "" for no fault.
         requests: the number of requests for each Reservation and verb.
     """
 
@@ -211,7 +211,7 @@ class RandomUse(RuleBasedStateMachine):
             self.pages.append(page)
 
     def act(self, action: Callable[[], Any]) -> None:
-        """Call an action, and ignore a timeout, because the button may have disappeared."""
+        """Call an action, and ignore a timeout, because the element may have disappeared."""
         with suppress(ActionTimeoutError):
             action()
 
@@ -280,7 +280,7 @@ class RandomUse(RuleBasedStateMachine):
     def type_into_the_filter(self, tab: int, letters: str) -> None:
         field = self.page(tab).locator("#filter")
         if field.count():
-            # Without the field, the letters would be shortcuts.
+            # Outside the field, the letters would be shortcuts.
             self.act(lambda: field.press_sequentially(letters, delay=10, timeout=300))
 
     @rule(tab=tabs, key=st.sampled_from(["Escape", "Tab"]))

@@ -77,7 +77,7 @@ def delay_overview(page, api) -> None:
 
 @pytest.mark.parametrize("width", [320, 640, 1280])
 @pytest.mark.parametrize("show", [show_new_version, delay_overview])
-def test_banner_moves_no_row_under_the_pointer(open_console, api, show, width):
+def test_banner_does_not_move_the_row_under_the_pointer(open_console, api, show, width):
     for number in range(5):
         api.offer(f"Customer {number}", 600 + number)
     api.answers["/accept"] = api.decide("accepted")
@@ -106,7 +106,7 @@ def test_click_meant_for_a_banner_that_has_just_disappeared_does_not_decide_an_o
     page = open_console(clock=True)
     expect(rows(page)).to_have_count(1)
     delay_overview(page, api)
-    # Press the button in the event-loop task in which the banner disappears.
+    # Press the Accept button in the event-loop task in which the banner disappears.
     page.evaluate(
         """() => new MutationObserver(() => {
           if (!document.querySelector(".banner")) {
@@ -192,7 +192,7 @@ def test_heading_gets_the_focus_when_the_focused_row_leaves_the_list(open_consol
     expect(page.get_by_role("heading", name="Open offers")).to_be_focused()
 
 
-def test_arrow_keys_scroll_a_page_without_rows(open_console, api):
+def test_down_arrow_key_scrolls_a_page_without_rows(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, viewport={"width": 1280, "height": 500})
     expect(page.get_by_role("heading", name="Last sweeps")).to_be_visible()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 # Sign-in
 
 
-def test_token_is_removed_from_the_address_bar_and_not_shared_with_other_tabs(open_console, api):
+def test_token_is_removed_from_the_address_bar_and_not_shared_with_a_new_tab(open_console, api):
     secret = token()
     page = open_console(secret)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -165,7 +165,9 @@ def test_sign_in_after_a_wrong_account_lets_the_user_choose_another_account(
 
 
 @pytest.mark.parametrize("code", ["expired", "provider_refused", "unknown"])
-def test_sign_in_after_a_different_failure_offers_no_choice_of_accounts(open_console, api, code):
+def test_sign_in_after_a_failure_unrelated_to_the_account_offers_no_choice_of_accounts(
+    open_console, api, code
+):
     api.has_provider = True
     page = open_console(None)
     provider = Provider(api, page)
@@ -311,7 +313,9 @@ def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console
     [{"modifiers": ["Control"]}, {"modifiers": ["Shift"]}, {"button": "middle"}],
     ids=["Ctrl", "Shift", "middle"],
 )
-def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, click):
+def test_sign_in_link_opened_in_a_new_tab_or_window_leads_to_the_sign_in_page(
+    open_console, api, click
+):
     api.has_provider = True
     page = open_console(None)
     user_token = token()
@@ -870,7 +874,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
         assert "Marta" not in each.content()
 
 
-def test_tab_on_a_different_page_is_cleared_when_the_user_returns_after_a_sign_out(
+def test_tab_that_left_the_console_is_cleared_when_the_user_returns_after_a_sign_out(
     open_console, api
 ):
     api.offer("Marta")
@@ -940,7 +944,7 @@ def test_new_tab_after_a_sign_out_shows_only_the_sign_in_page(open_console, api)
     expect(new.locator(".banner")).to_have_count(0)
 
 
-def test_next_user_does_not_see_the_text_typed_by_the_previous_user(open_console, api):
+def test_typed_text_is_not_shown_after_a_sign_out_or_to_a_different_user(open_console, api):
     api.offer("Marta")
     user_token = token()
     page = open_console(user_token)

@@ -83,7 +83,7 @@ def test_tabs_of_two_users_poll_with_their_own_tokens(open_console, api):
         assert requests[0].headers["authorization"] == f"Bearer {own_token}"
 
 
-def test_race_between_two_browsers_shows_one_decision_in_both(open_console, api):
+def test_both_browsers_show_the_decision_that_won_a_race(open_console, api):
     api.offer("Marta")
     first, second = open_console(), open_console()
     for page in (first, second):
