@@ -142,7 +142,8 @@ class Runtime:
         """The rules that choose the answers to callbacks.
 
         Invalid rules can't be deployed. If invalid rules are nevertheless loaded, each callback
-        gets the default instruction, its log line reports the failure, and an alarm fires.
+        gets the default instruction, its log line reports the failure, and repeated failures
+        trigger an alarm.
         """
         default = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
