@@ -82,7 +82,7 @@ def normalize(text: str) -> str:
     """Return the normal form of an expression; equivalent notations have the same normal form.
 
     Equivalent notations may differ in whitespace, quotes, redundant parentheses, the case of
-    keywords, and `=` instead of `==`. A string that is not an expression is returned without
+    keywords, and the use of `=` or `==`. A string that is not an expression is returned without
     surrounding whitespace.
     """
     try:

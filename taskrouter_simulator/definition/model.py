@@ -1,8 +1,8 @@
 """The definition of a Workspace as plain data. Resources refer to each other by name.
 
-A `Managed` field that is absent from the file is `UNMANAGED`: its value in TaskRouter is neither
-read nor changed. A field that is null in the file is None: TaskRouter's value is cleared. An empty
-list becomes an empty tuple: the Workspace has no such resources.
+A `Managed` field that is absent from the file is `UNMANAGED`: its value in TaskRouter is never
+changed. A field that is null in the file is None: TaskRouter's value is cleared. An empty list
+becomes an empty tuple: the Workspace has no such resources.
 """
 
 from collections.abc import Iterator, Mapping

@@ -75,7 +75,7 @@ class ConferenceOptions:
 
 
 def read_conference(parameters: Parameters, max_seconds: int) -> ConferenceOptions:
-    """Validate the optional parameters of a `conference` instruction, and return its options.
+    """Validate a `conference` instruction's options, and return those in `ConferenceOptions`.
 
     Args:
         parameters: Parameters of the instruction.

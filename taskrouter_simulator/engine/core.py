@@ -1,7 +1,8 @@
 """The engine's state, its timers, and the effects that it emits.
 
 Each operation is a synchronous function call, so no operation observes the intermediate state of
-another operation. Network requests are emitted as effects, which the owner of the engine executes.
+another operation. The exception is a long routing pass, which can pause between Tasks. Network
+requests are emitted as effects, which the owner of the engine executes.
 """
 
 import secrets

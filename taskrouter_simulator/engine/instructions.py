@@ -178,7 +178,7 @@ class InstructionContext:
     def subscription(
         self, events: frozenset[str], method: str, name: str = "status_callback_url"
     ) -> StatusSubscription | None:
-        """Return the subscription to the leg of a `dequeue` or `call` instruction, if any."""
+        """Return the subscription to the progress of a `dequeue` or `call` leg, if any."""
         url = self.parameters.get(name)
         call_sid = self.task_attributes.get("call_sid")
         # https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks

@@ -278,7 +278,7 @@ def _end(
     """End a pending Reservation.
 
     Without `activity_sid`, restore the previous Activity if the Reservation changed the Activity.
-    With `evaluation`, return the Task to its Workflow, so that the event shows a pending Task.
+    With `evaluation`, call `_return_task` first, so that the event shows the Task's new status.
     """
     change_status(engine, workspace, reservation, status)
     if evaluation:
@@ -312,7 +312,10 @@ def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reserva
 def _return_task(
     engine: Engine, workspace: Workspace, reservation: Reservation, evaluation: Evaluation
 ) -> None:
-    """Make a reserved Task pending again if no Reservation of the Task is pending."""
+    """Make a reserved Task pending again if no Reservation of the Task is pending.
+
+    If the Task was offered in a transfer to a Worker, undo the transfer instead.
+    """
     task = workspace.tasks[reservation.task_sid]
     if task.status is TaskStatus.RESERVED and not pending(task):
         task.status, task.evaluation = TaskStatus.PENDING, evaluation

@@ -1,8 +1,8 @@
 """Moves waiting Tasks through their Workflows and offers them to Workers.
 
-See https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. The timeout
-of a target is compared with the Task's age, which includes the time spent in preceding targets:
-https://www.twilio.com/docs/taskrouter/task-evaluation.
+See https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. A target times
+out when the Task's age reaches the sum of the timeouts of this target and of all preceding targets
+in the matching filters: https://www.twilio.com/docs/taskrouter/task-evaluation.
 """
 
 import math
@@ -81,7 +81,7 @@ def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
 
     Tasks with a higher priority come first. Among Tasks with the same priority, Tasks whose
     TaskQueue has the order (FIFO or LIFO) that the Workspace prioritizes come first. Tasks that are
-    still tied are sorted in the order of their TaskQueues.
+    still tied are sorted by start time, oldest first for FIFO and newest first for LIFO.
     """
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"
@@ -97,7 +97,7 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
         return
     workflow = workspace.workflows.get(task.workflow_sid or "")
     if evaluation is Evaluation.NEXT_TARGET and task.step:
-        # A Task stays at the last target, where it waits for another Worker.
+        # If there is no next target, the Task stays at its target and waits for another Worker.
         step: Step | None = _next_target(engine, task, task.step) or task.step
     else:
         task.step_timed_out = False
@@ -183,7 +183,7 @@ def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
 
 
 def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
-    """Move a Task to the next target, a later filter or the end of the Workflow."""
+    """Move a Task to the next target, a later filter, the default filter or the Workflow's end."""
     next_step = _next_target(engine, task, step)
     if next_step is None and step.filter:
         next_step = _find_step(

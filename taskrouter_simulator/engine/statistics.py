@@ -1,6 +1,6 @@
 """Computes statistics from a Workspace's current resources and its history.
 
-The keys are the names of Twilio's properties:
+The keys of the results are the names of Twilio's properties:
 https://www.twilio.com/docs/taskrouter/api/workspace-statistics.
 """
 
@@ -184,7 +184,7 @@ def _summarize(seconds: list[int]) -> dict[str, int]:
 def _split(
     thresholds: Collection[int], accepted: list[int], canceled: list[int]
 ) -> dict[str, Any] | None:
-    """Count the waits above and not above each threshold; return None without thresholds."""
+    """Count the waits that exceed each threshold and those that do not; None without thresholds."""
     waits = {
         "reservations_accepted": sorted(accepted[:MAX_SPLIT]),
         "tasks_canceled": sorted(canceled[:MAX_SPLIT]),

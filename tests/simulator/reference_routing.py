@@ -64,7 +64,7 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
         return
     workflow = workspace.workflows.get(task.workflow_sid or "")
     if evaluation is Evaluation.NEXT_TARGET and task.step:
-        # A Task stays at the last target, where it waits for another Worker.
+        # If there is no next target, the Task stays at its target and waits for another Worker.
         step: Step | None = _next_target(engine, task, task.step) or task.step
     else:
         task.step_timed_out = False
@@ -163,7 +163,7 @@ def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
 
 
 def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
-    """Move a Task to the next target, a later filter or the end of the Workflow."""
+    """Move a Task to the next target, a later filter, the default filter or the Workflow's end."""
     next_step = _next_target(engine, task, step)
     if next_step is None and step.filter:
         next_step = _find_step(

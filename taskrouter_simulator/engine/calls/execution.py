@@ -83,7 +83,7 @@ def receive_failure(engine: Engine, call_sid: str, request: int, code: int, mess
 
 
 def _finish_request(engine: Engine, call_sid: str, request: int) -> Call | None:
-    """Finish a request and return its call, or None if the request is outdated."""
+    """Finish a request and return its call; None if the call has ended or made a newer request."""
     call = engine.calls.get(call_sid)
     if call is None or call.has_ended or call.requests != request or not call.is_fetching:
         return None
@@ -115,7 +115,7 @@ def add(engine: Engine, call: Call) -> None:
 
 
 def answer_delay(engine: Engine, caller: Call) -> float | None:
-    """Return the seconds until a phone ringing for a caller is answered, or None for no answer."""
+    """Return how many seconds a phone rings for a caller until it is answered, or None if never."""
     return engine.settings.answer_seconds if caller.worker_answers else None
 
 
@@ -196,7 +196,7 @@ def stop_ringing(engine: Engine, caller: Call) -> None:
 
 
 def cancel_leg(engine: Engine, leg: Call, reason: str) -> None:
-    """Cancel a ringing leg, and resume the timer of a pending Reservation."""
+    """Cancel a ringing leg, and resume the timer of its Reservation if that is still pending."""
     end(engine, leg, reason, "canceled")
     found = call_tasks.reservation_of(engine, leg)
     if found and found[1].status is ReservationStatus.PENDING:
