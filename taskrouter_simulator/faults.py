@@ -50,7 +50,8 @@ class Fault:
         seconds: Latency in real seconds for a request, or in simulated seconds for a callback.
         status: HTTP status of an error, and the logged status of a request that is cut before it
             takes effect.
-        retry_after: Retry-After header in seconds; None means the `retry_after` setting.
+        retry_after: Retry-After header in seconds; None means the `retry_after` setting if
+            `status` is 429, and otherwise no header.
         times: Number of further requests to affect; None means all.
     """
 

@@ -71,8 +71,9 @@ class Settings:
     )
     seed: str = _setting(
         "",
-        "text from which all SIDs and tokens are derived; if it is set, callbacks are sent one at a"
-        " time, and a frozen clock starts at the beginning of 2026; '' for random SIDs",
+        "text from which the otherwise random SIDs and idempotency tokens are derived; if it is"
+        " set, callbacks are sent one at a time, and a frozen clock starts at the beginning of"
+        " 2026; '' for random values",
     )
     frozen_clock: bool = _setting(
         default=False, text="the clock is stopped, and only POST /simulator/clock advances it"
@@ -82,8 +83,8 @@ class Settings:
     )
     worker_statistics_limit: int = _setting(
         100,
-        "maximum number of Workers in a Workspace for which Worker statistics are available; 0 for"
-        " no limit",
+        "maximum number of Workers that a Workspace may have for Worker statistics to be available;"
+        " 0 for no limit",
     )
     log_answers: int = _setting(
         1_000, "number of most recent log entries for which REST responses are kept"
@@ -116,7 +117,7 @@ class Settings:
     )
     names_may_begin_with_digit: bool = _setting(
         default=False,
-        text="in expressions, a name after a dot may begin with a digit, such as worker.level.1st"
+        text="in expressions, a name after a dot may begin with a digit, as in worker.level.1st"
         " (otherwise the expression is rejected; Twilio documents that names do not begin with a"
         " digit)",
     )

@@ -195,7 +195,7 @@ class Transfer(Resource):
         reservation_sid: SID of the transferring Worker's Reservation.
         worker_sid: SID of the transferring Worker.
         to: SID of the receiving Worker or TaskQueue.
-        mode: "WARM" (the Worker keeps the Task until another Worker accepts) or "COLD".
+        mode: "WARM" (the transferring Worker keeps the Task) or "COLD" (the Worker wraps up).
         previous_step: The Task's step before the transfer.
         previous_queue_entered: Time at which the Task entered its previous TaskQueue.
         previous_ignore_capacity: The Task's `ignore_capacity` before the transfer.

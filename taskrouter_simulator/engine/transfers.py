@@ -44,7 +44,7 @@ def finish(engine: Engine, workspace: Workspace, task: Task, status: str) -> Non
 def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
     """End an offer that nobody accepted, if the offered Task is being transferred.
 
-    A transfer to a Worker fails. A transfer to a TaskQueue offers the Task to another Worker.
+    A transfer to a Worker fails. A transfer to a TaskQueue offers the Task again.
     """
     transfer = active(task)
     if transfer is None:

@@ -1,8 +1,9 @@
 """The pending Tasks of a Workspace: those that the next routing pass examines, and those that wait.
 
-A waiting Task is examined only after a change that can affect it. Tasks with the same requirement
-wait in one heap. If a Worker becomes free for the requirement, the pass examines the first of these
-Tasks. The pass examines further Tasks only while a Worker is free.
+A waiting Task is examined only after a change that can affect it, when its step times out, or when
+it can be offered to a free Worker again. Tasks that wait because no Worker is free are in one heap
+per requirement. If a Worker becomes free for a requirement, the pass examines the first Task in the
+heap. The pass examines further Tasks in the heap only while a Worker is free.
 """
 
 import itertools

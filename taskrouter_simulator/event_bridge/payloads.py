@@ -106,7 +106,7 @@ def task(engine: Engine, workspace: Workspace, item: Task) -> Payload:
 
 
 def reservation(engine: Engine, workspace: Workspace, item: Reservation) -> Payload:
-    """Return a Reservation as JSON, with its Task and the Task's transfers."""
+    """Return a Reservation as JSON, with its Task and its incoming and outgoing transfers."""
     outgoing = workspace.tasks[item.task_sid].transfer
     transfers = {"task_transfer": item.transfer}
     if outgoing and outgoing.reservation_sid == item.sid:

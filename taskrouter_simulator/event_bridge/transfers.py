@@ -1,4 +1,4 @@
-"""Requests from the browser SDK that transfer Tasks."""
+"""Requests from the browser SDK that start or cancel transfers of Tasks."""
 
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ _MAX_PRIORITY = 2**31 - 1
 
 
 class Mode(StrEnum):
-    """Whether the Worker keeps the Task until another Worker accepts the Task."""
+    """Whether the Worker keeps the Task (warm) or wraps up immediately (cold)."""
 
     WARM = "WARM"
     COLD = "COLD"

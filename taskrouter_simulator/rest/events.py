@@ -96,7 +96,7 @@ def _filter(request: Request) -> Callable[[Event], bool]:
     def keep(event: Event) -> bool:
         return (
             (start is None or event.created >= start)
-            # Include the whole second of EndDate, because an Event's time has fractions.
+            # Include the whole second of EndDate, because event times have fractional seconds.
             and (end is None or event.created < end + 1)
             and all(value in {None, event.parameters.get(name)} for name, value in filters.items())
             and event_type in {None, event.event_type}

@@ -122,7 +122,7 @@ def test_attempts_share_the_time_limit(
         (InvalidResponse(), 1),
     ],
 )
-def test_connection_and_checksum_errors_are_retried_once_but_invalid_responses_are_not(
+def test_timeout_connection_and_checksum_errors_are_retried_once_but_invalid_responses_are_not(
     monkeypatch: pytest.MonkeyPatch, error: Exception, requests: int
 ) -> None:
     sent = []
@@ -261,7 +261,7 @@ def test_server_with_an_untrusted_certificate_gets_no_request(
         assert len(server.requests) == 1
 
 
-def test_proxy_cannot_read_requests_to_a_tls_endpoint(
+def test_tls_requests_are_tunneled_and_contain_no_proxy_credentials(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     certificate: Path,
