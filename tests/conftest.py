@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a local DynamoDB, new tables for each test, and fake logs."""
+"""Fixtures for all tests: a simulator, a local DynamoDB, new tables per test, and fake logs."""
 
 import itertools
 import os

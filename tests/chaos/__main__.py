@@ -25,7 +25,9 @@ def main() -> None:
 @click.option(
     "--faults", default=200, show_default=True, help="Minimum number of faults that take effect."
 )
-@click.option("--seed", type=int, help="Seed of an earlier run. By default, a new seed is chosen.")
+@click.option(
+    "--seed", type=int, help="Seed, such as that of an earlier run. By default, the seed is random."
+)
 @click.option("--workers", default=20, show_default=True, help="Number of Workers.")
 @click.option(
     "--instruction",

@@ -156,7 +156,7 @@ class Scenario:
         make_reconciliation_due(self.store, self.taskrouter.now_ms())
 
     def recover(self) -> None:
-        """Advance the clock past the lease, make reconciliation due, and sweep."""
+        """Advance the clock by the length of a lease, make reconciliation due, and sweep."""
         self.injector.reset()
         self.advance(LEASE)
         make_reconciliation_due(self.store, self.taskrouter.now_ms())

@@ -27,7 +27,8 @@ class Row:
         point: Point at which the use case was interrupted.
         crashed: The statuses in the record and in TaskRouter after the crash; for the creation
             of a Task, the number of Tasks created.
-        recovered: The same values after lease expiry and one sweep, or two sweeps if necessary.
+        recovered: The same values after lease expiry and one sweep, or two sweeps if necessary. The
+            creation of a Task is also retried.
         problem: Reason why the recovery failed; empty if it succeeded.
     """
 

@@ -38,7 +38,7 @@ def test_plan_contains_all_decisions_completions_process_faults_and_connections(
 
 
 def test_plan_never_duplicates_the_creation_of_a_task():
-    """The app cannot prevent TaskRouter from creating a Task for each duplicate."""
+    """The app cannot prevent TaskRouter from creating a Task for each duplicate request."""
     faults = {fault for _, task_faults in plans(3, 4.0, 2000) for fault in task_faults}
     assert faults
     assert "duplicated" not in {fault.effect for fault in faults}

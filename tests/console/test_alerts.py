@@ -85,7 +85,7 @@ NOTIFICATIONS = """
 
 
 @pytest.mark.parametrize("end", ["ending", "sign-out"])
-def test_notification_is_closed_when_its_offers_are_no_longer_open(open_console, api, end):
+def test_notification_is_closed_when_its_offers_end_or_the_user_signs_out(open_console, api, end):
     context = open_console(None).context
     context.add_init_script(NOTIFICATIONS)
     page = open_console(context=context)

@@ -117,9 +117,7 @@ def test_log_shows_time_route_signature_answer_and_duration(open_console, api):
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_details_of_a_refused_callback_explain_the_cause_in_words_and_show_the_checked_url(
-    open_console, api, cause
-):
+def test_details_of_a_refused_callback_show_the_cause_and_the_checked_url(open_console, api, cause):
     refused_delivery(api, cause=cause)
     page = open_console(token("supervisor"))
     open_log(page)
@@ -631,8 +629,8 @@ def test_incomplete_end_time_is_explained_and_not_sent(open_console, api):
 
 def test_going_back_from_the_inspect_page_keeps_the_list_and_focuses_the_link(open_console, api):
     for number in range(59):
-        latest = delivery(api, 10 + number)
-    delivery(api, 100, reservation_sid=latest["reservation_sid"])
+        other = delivery(api, 10 + number)
+    delivery(api, 100, reservation_sid=other["reservation_sid"])
     page = open_console(token("supervisor"))
     open_log(page)
     page.get_by_role("button", name="Show older", exact=True).click()

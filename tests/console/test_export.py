@@ -175,7 +175,7 @@ def test_only_rows_that_match_the_status_time_and_filter_are_exported(open_conso
     assert (row["title"], row["status"]) == ("Marta: charged twice", "timeout")
 
 
-def test_all_pages_are_exported_with_the_start_time_of_the_list(open_console, api):
+def test_export_requests_all_pages_with_the_same_start_time_as_the_list(open_console, api):
     for number in range(130):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_as_supervisor(open_console)

@@ -168,7 +168,7 @@ def test_page_says_that_the_session_expired_during_sleep(open_tab, api):
     assert "Your session expired at" in tab.evaluate("document.body.innerText")
 
 
-def test_hidden_tab_polls_at_the_visible_rate_while_another_tab_is_visible(open_tab, api):
+def test_hidden_tab_polls_as_fast_as_a_visible_tab_while_another_tab_is_visible(open_tab, api):
     api.poll = {"visible_ms": 300, "hidden_ms": 60_000}
     leader = open_tab()
     second = open_tab()  # This tab covers the first tab in the same window.

@@ -134,7 +134,7 @@ def test_empty_pages_with_a_cursor_do_not_look_like_the_end_of_the_list(open_con
     expect(ended_rows(page)).to_have_count(1)
 
 
-def test_failed_list_is_shown_and_can_be_retried(open_console, api):
+def test_failed_list_request_is_shown_and_can_be_retried(open_console, api):
     api.add_past_reservation("Marta")
     original = api._list
     refuse_lists(api)

@@ -1,4 +1,4 @@
-"""Browser tests of the layout in narrow windows, in both languages, with a fake API."""
+"""Browser tests of the layout, mainly in narrow windows, in both languages, with a fake API."""
 
 import re
 
@@ -33,7 +33,7 @@ CUT_OFF = """
     return isCutOff;
   }).map(({ id, name }) => id || name)
 """
-"""Return the selects whose longest option does not fit."""
+"""Returns the selects whose longest option does not fit."""
 
 
 def go(page: Page, section: str) -> None:

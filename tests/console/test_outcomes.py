@@ -1,4 +1,4 @@
-"""Browser tests of unknown outcomes, and of changes that other tabs or other people make."""
+"""Browser tests of unknown outcomes, refusals, delays, and changes by other tabs or people."""
 
 import re
 import threading
@@ -62,7 +62,9 @@ def hold(page: Page, url: str) -> list:
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_activity_switch_without_a_response_is_checked_and_confirmed(open_console, api, is_lost):
+def test_activity_switch_with_an_unknown_outcome_is_checked_and_confirmed(
+    open_console, api, is_lost
+):
     api.answers["/activity"] = UNAVAILABLE
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
@@ -253,7 +255,7 @@ def add_accepted_task(api: FakeApi, customer: str = "Marta") -> str:
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_completion_without_a_response_is_checked_and_confirmed(open_console, api, is_lost):
+def test_completion_with_an_unknown_outcome_is_checked_and_confirmed(open_console, api, is_lost):
     reservation = add_accepted_task(api)
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()

@@ -49,7 +49,7 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
     """Read TaskRouter's state after all activity has ended.
 
     Args:
-        workspace: Client whose base URL is the Workspace in the simulator's REST API.
+        workspace: Client whose base URL is that of the Workspace in the simulator's REST API.
         control: Client of the simulator's control routes.
     """
     statuses: dict[str, list[str]] = defaultdict(list)
