@@ -109,7 +109,8 @@ def _store_callback_log() -> None:
 def _exit_with_parent() -> None:
     """Exit when the parent process ends, even if it is killed.
 
-    With --autoreload, Chalice serves the app in a child process, which would keep the port.
+    With --autoreload, Chalice serves the app in a child process, which would otherwise keep the
+    port.
     """
     parent = os.getppid()
 
@@ -209,7 +210,7 @@ def _find_problem(described: stack.Stack) -> str | None:
         url = taskrouter if variable == "SIMULATOR_PORT" else database
         return (
             f"The program at {url} is not {service}. Stop that program, or set {variable} to "
-            f"another port in both terminals. In another terminal, run: {command}"
+            f"another port in this terminal and in a second one. In the second, run: {command}"
         )
     silent = [f"The TaskRouter simulator at {taskrouter}"] if simulator is None else []
     silent += [f"DynamoDB at {database}"] if missing_tables is None else []
@@ -219,7 +220,7 @@ def _find_problem(described: stack.Stack) -> str | None:
     if missing_tables:
         return (
             f"DynamoDB at {database} has no table {' or '.join(missing_tables)}. Set "
-            "RESERVATIONS_TABLE and STATE_TABLE to the same values in both terminals, and run "
+            "RESERVATIONS_TABLE and STATE_TABLE to the same values as for the services, and run "
             "`chalice local --stage local`, because other stages override the shell's values."
         )
     base_url = stack.add_prefix(described.settings, described.settings.public_base_url)

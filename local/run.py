@@ -56,7 +56,7 @@ The commands below use the supervisor's token, which is valid for {lifetime}, an
 
   curl -sw '\\n' -H "Authorization: Bearer $TOKEN" "{api}/accept_reservation?task_sid=$TASK"
 
-5. Check TaskRouter: the Task is assigned, and Alice is Busy:
+5. Check in TaskRouter that the Task is assigned and that Alice is Busy:
 
   curl -sw '\\n' -u $ACCOUNT {workspace}/Tasks/$TASK
   curl -sw '\\n' -u $ACCOUNT {workspace}/Workers/{alice}
@@ -78,7 +78,7 @@ The services are running. Press Ctrl-C to stop them.
   Portal      {simulator}/simulator/portal   (the simulator's replacement for the Twilio Console)
   DynamoDB    {dynamodb}
 
-Start the API in another terminal. The simulator posts its callbacks to {callbacks}:
+The simulator posts its callbacks to {callbacks}. Start the API in another terminal:
 
   {command}
 

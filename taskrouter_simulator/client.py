@@ -78,8 +78,8 @@ class TaskRouter:
     def advance(self, seconds: float = 0) -> None:
         """Move the clock forward and wait for the resulting callbacks.
 
-        Do not call this method while the app is handling a callback: the method and the callback
-        would wait for each other until the callback times out.
+        The app must not call this method while it is handling a callback: the method and the
+        callback would wait for each other until the callback times out.
         """
         self._request("POST", "/clock", {"advance": seconds})
 

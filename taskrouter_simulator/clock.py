@@ -46,7 +46,8 @@ class Clock:
 
     Args:
         read: Returns the time in seconds since the epoch. If the function returns a constant
-            (`lambda: 1_700_000_000.0`), only `jump` and `advance` move time.
+            (`lambda: 1_700_000_000.0`), only the clock's methods, such as `advance`, change the
+            time.
         frozen: Whether `read` returns a constant, so that waiting never makes a timer due.
     """
 

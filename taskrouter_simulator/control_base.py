@@ -49,7 +49,7 @@ class Simulator(Protocol):
 
 
 class ControlError(ValueError):
-    """An invalid request.
+    """A request to a control route failed.
 
     Args:
         message: Description of the error.

@@ -54,7 +54,10 @@ async def place(
     settings = simulator.settings
     url = (settings.url(settings.voice_path) or None) if url is _DEFAULT else url
     if url is None:
-        raise ControlError("url is required if the voice_path setting is empty")
+        raise ControlError(
+            "url must be an absolute URL; it can be omitted only if the voice_path setting is not "
+            "empty"
+        )
     if not isinstance(url, str) or not is_url(url):
         raise ControlError("url must be an absolute URL")
     if not isinstance(worker_answers, bool):

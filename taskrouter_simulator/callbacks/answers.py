@@ -40,7 +40,7 @@ class Response:
 
 
 class UnusableResponse(Exception):
-    """The app's response contains no usable instruction or TwiML.
+    """The app returned no usable instruction or TwiML.
 
     Args:
         code: Code of the alert to emit.

@@ -82,7 +82,8 @@ class Document:
     Attributes:
         name: Name of the file, or the prefix of messages about a value without a file.
         value: The content as JSON: dictionaries, lists, strings, numbers, booleans and None.
-        locate: Returns the positions of all parts of the value, by path.
+        locate: Returns the positions of all parts of the value, by path. A value in a mapping has
+            its key's position.
     """
 
     name: str
@@ -144,7 +145,7 @@ def name_of(path: Path) -> str:
 
 
 def walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the paths and values of a value and of all its parts. Parts follow their containers."""
+    """Yield a value and all its parts, each with its path. Parts follow their containers."""
     yield path, value
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
@@ -339,7 +340,10 @@ def _first_line(error: object) -> str:
 
 
 def plain_value(text: str) -> Any:
-    """Return the value of an unquoted scalar, as in the core schema of YAML 1.2."""
+    """Return the value of an unquoted scalar, as in the core schema of YAML 1.2.
+
+    Unlike in the core schema, hexadecimal and octal numbers, infinity and NaN are strings.
+    """
     words = {"": None, "~": None, "null": None, "true": True, "false": False}
     folded = text.lower() if text in {text.lower(), text.upper(), text.capitalize()} else text
     if folded in words:
@@ -360,7 +364,7 @@ def _join_surrogates(text: str) -> str:
 
 
 def describe(value: Any) -> str:
-    """Describe a value for a message, in the terms of YAML."""
+    """Describe a value for a message, in YAML's terms."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):

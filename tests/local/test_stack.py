@@ -230,7 +230,7 @@ def test_printed_commands_and_urls_do_not_contain_the_secret():
     printed = run.services_greeting(described) + stack.services_command(described)
 
     assert SECRET not in printed
-    assert "posts its callbacks to http://127.0.0.1:8000/***:" in printed
+    assert "posts its callbacks to http://127.0.0.1:8000/***. " in printed
     assert printed.count("CALLBACK_PATH_SECRETS=*** ") == 2
 
 

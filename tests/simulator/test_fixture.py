@@ -81,7 +81,9 @@ def test_callbacks_are_disabled_without_base_url(new_simulator):
 
     with pytest.raises(urllib.error.HTTPError) as error:
         new_simulator.place_call("+1", "+2")
-    assert error.value.__notes__ == ["url is required if the voice_path setting is empty"]
+    assert error.value.__notes__ == [
+        "url must be an absolute URL; it can be omitted only if the voice_path setting is not empty"
+    ]
 
 
 def test_environment_proxy_is_ignored(monkeypatch):
