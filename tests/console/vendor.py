@@ -1,7 +1,7 @@
 """Rebuilds the console's copies of npm packages: `python -m tests.console.vendor`.
 
 The packages are combined into one ES module. Each package is wrapped in a function that returns
-the package's exports, so the package's short names stay local to the function.
+the exports that the console uses, so the package's short names stay local to the function.
 """
 
 import io
@@ -51,7 +51,7 @@ def note(package: tuple[str, str, str]) -> str:
 
 
 def read(package: tuple[str, str, str]) -> tuple[str, str]:
-    """Return a package's module without the source map, and the package's license."""
+    """Return a package's module without the link to its source map, and the package's license."""
     name, module, _ = package
     files = download(name)
     code = files[module].partition("\n//# sourceMappingURL=")[0]
@@ -59,7 +59,7 @@ def read(package: tuple[str, str, str]) -> tuple[str, str]:
 
 
 def download(package: str) -> dict[str, str]:
-    """Return the text files of an npm package, by their path in the package."""
+    """Return the files of an npm package as text, by their path in the package."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", "--silent", "--prefer-offline", package]
         packed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)

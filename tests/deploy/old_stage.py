@@ -1,11 +1,11 @@
 """A stage as deployed from commit 8aa3165, read from `fixtures/8aa3165/`.
 
-The code of that commit created the fixtures:
+The fixtures were made with the code of that commit:
 
 - `deployed.json`: Chalice's record of a deployment to the emulator, as stored in S3.
 - `functions.json`: the configuration of the functions in that deployment.
 - `stage.json`: that commit's `infra/stage.yaml` as JSON, without descriptions.
-- `items.json`: items that the app had stored in DynamoDB by `NOW`, under descriptive names.
+- `items.json`: items that the app had stored in DynamoDB by `NOW`, by table and by label.
 """
 
 import io

@@ -25,7 +25,7 @@ RESERVATION = "WR" + "1" * 32
 """SID of the Reservation in `callback_parameters`."""
 
 EXPECTED_CALLBACKS = 2
-"""Number of callbacks for the Tasks that the page creates: a test Task and an accepted Task."""
+"""Number of callbacks for the Tasks that deploy.md creates: a test Task, and a Task to accept."""
 
 
 AWS_SCRIPT = """#!{python}
@@ -100,7 +100,7 @@ class Account:
         (self.folder / "callback.json").write_text(json.dumps(callback))
 
     def count_callbacks(self):
-        """Return the number of callbacks answered by the assignment route or its fallback."""
+        """Return how many callbacks the assignment route or its fallback answered with 200."""
         entries = [*self.twilio.log("assignment"), *self.twilio.log("fallback")]
         return len([entry for entry in entries if entry["status"] == 200])
 
@@ -136,7 +136,7 @@ def open_page(account, aws_script, tmp_path):
         shell.end()
 
 
-def test_every_command_on_the_aws_pages_succeeds(account, open_page):
+def test_commands_on_the_aws_pages_succeed(account, open_page):
     examples = {}
     account.use_simulator()
     make_worker_available(account.twilio)
@@ -152,8 +152,8 @@ def test_every_command_on_the_aws_pages_succeeds(account, open_page):
 
     account.record_reservation()
     operations = open_page("operations.md", replacements={"WR...": RESERVATION})
-    # `workspace plan` refuses a Workspace that two stages share, so stage prod has no Workspace
-    # until `rules check` needs one.
+    # `workspace plan` refuses a Workspace that two stages share, so stage prod's is removed before
+    # that command, and restored for `rules check`.
     operations.before = {
         "workspace plan": lambda: account.set_workspace("prod", ""),
         "rules check --stage prod": lambda: account.set_workspace(

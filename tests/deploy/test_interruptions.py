@@ -72,7 +72,7 @@ def test_record_of_an_unknown_api_is_ignored(aws, checkout, deployed_api_id):
 
 
 def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout, deployed_api_id):
-    # A plain `chalice delete` would fail, because some recorded resources no longer exist.
+    # A plain `chalice delete` would fail, because some recorded resources do not exist.
     domain = {"name": "api_gateway_custom_domain", "resource_type": "domain_name"}
     add_to_record(aws, {**domain, "domain_name": "calls.example.com", "api_mapping": []})
     aws.client("lambda").delete_function(FunctionName=f"{NAME}-sweep")

@@ -22,8 +22,8 @@ DEPLOY, DESTROY = ("deploy", "--no-check"), ("destroy", "--data", "--yes")
 RECORD = rf"/\S+/deployed/{STAGE}\.json"
 FINGERPRINT = rf"/\S+/deployed/{STAGE}\.fingerprint\.json"
 
-# Pairs of requests: one from a deployment, and one from a removal. The signal is sent just before
-# the request reaches the emulator. Chalice sends the requests about functions, roles, rules and
+# Pairs of requests: one from a deployment, and one from a removal. A signal is sent just before
+# each request reaches the emulator. Chalice sends the requests about functions, roles, rules and
 # APIs, except those about gateway responses.
 MOMENTS = [
     ("PutItem", "PutItem"),

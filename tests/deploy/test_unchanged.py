@@ -25,7 +25,7 @@ def url(aws, checkout, secrets):
 
 
 def deployed_state(aws):
-    """Return the stage properties that change with each deployment."""
+    """Return the properties of the stage that a deployment can change."""
     functions = aws.client("lambda").list_functions()["Functions"]
     (api,) = aws.client("apigateway").get_rest_apis()["items"]
     deployments = aws.client("apigateway").get_deployments(restApiId=api["id"])["items"]

@@ -38,7 +38,7 @@ def create(folder):
 
 
 def environ(folder, **variables):
-    """Return a shell environment without the programs in this virtual environment.
+    """Return a shell environment whose PATH lacks the tests' virtual environment.
 
     Create *folder* with a wrapper for curl, and put *folder* first in PATH.
     """

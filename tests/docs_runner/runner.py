@@ -50,8 +50,8 @@ class Page:
         """Run the commands on the page in order.
 
         Raises:
-            AssertionError: A command did not exit as documented, or its output lacked a line or the
-                final newline.
+            AssertionError: A command did not exit as documented, or its output lacked a documented
+                line or the final newline.
         """
         __tracebackhide__ = True
         for block in pages.read_blocks(self.path):

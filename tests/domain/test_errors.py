@@ -26,7 +26,7 @@ def test_every_error_is_in_the_documented_tree() -> None:
     assert {error.__name__ for error in ERRORS} <= documented
 
 
-def test_only_503_errors_have_retry_after() -> None:
+def test_only_503_errors_have_a_default_retry_after() -> None:
     for error in ERRORS:
         assert error.retry_after is None or error.status == 503
 
@@ -106,7 +106,7 @@ def test_reason_falls_back_to_the_reason_of_the_cause(error: type[AppError]) -> 
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_errors_own_reason_takes_precedence_over_the_reason_in_its_cause(
+def test_errors_own_reason_takes_precedence_over_the_reason_of_its_cause(
     error: type[AppError],
 ) -> None:
     outer = errors.StoreUnavailable("Outer.")
@@ -129,7 +129,7 @@ def test_errors_own_reason_takes_precedence_over_the_reason_in_its_cause(
         (None, 5, 5),
     ],
 )
-def test_retry_after_is_the_longer_of_the_remaining_claim_time_and_the_failures_retry_after(
+def test_retry_after_is_the_longest_of_1_s_the_remaining_claim_time_and_the_failures_retry_after(
     at: int | None, retry_after: int | None, seconds: int
 ) -> None:
     failure = retry_after and errors.TaskRouterThrottled("429", retry_after=retry_after)

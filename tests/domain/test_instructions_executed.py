@@ -19,7 +19,7 @@ ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}
 
 
 def build_instruction(name: str, existing_activity_sid: str, **parameters: Any) -> Instruction:
-    """Build an instruction with its required parameters.
+    """Build an instruction with its required parameters and the given parameters.
 
     The Activity SID in the table is replaced with the SID of an existing Activity.
     """

@@ -56,7 +56,7 @@ def test_invalid_or_unsafe_json_is_rejected(text: str) -> None:
 
 
 @pytest.mark.parametrize("digits", [400, 4_300])
-def test_long_integer_is_read_exactly(digits: int) -> None:
+def test_integer_is_read_exactly_if_it_has_at_most_4300_digits(digits: int) -> None:
     number = "9" * digits
     facts, unknown = read_facts(f'{{"n": {number}}}')
     assert (str(facts["n"]), unknown) == (number, frozenset())
@@ -125,7 +125,9 @@ def test_error_names_the_type_of_a_value_that_is_not_an_object(text: str, kind: 
 
 
 @pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"a":', "}")])
-def test_siblings_of_values_nested_too_deeply_are_read(before: str, after: str) -> None:
+def test_values_nested_too_deeply_become_strings_but_their_siblings_are_read(
+    before: str, after: str
+) -> None:
     text = f'{before * 31}{{"x": [1], "y": [[2]]}}{after * 31}'
     value = read_json_object(f'{{"m": {text}}}')["m"]
     for _ in range(31):

@@ -73,7 +73,7 @@ def test_public_text_repeats_no_value_of_the_submitted_attributes(
         ("It is not assigned", "It is not assigned"),
     ],
 )
-def test_parts_of_private_texts_are_removed_and_other_words_remain(
+def test_parts_of_private_texts_and_text_after_a_colon_are_removed_but_other_words_remain(
     message: str, shown: str
 ) -> None:
     attributes = {"name": "Zoë Martinez", "code": "AZ-4711", "note": "it is not so"}
@@ -142,7 +142,7 @@ def test_private_text_that_cannot_be_parsed_as_json_is_removed(depth: int) -> No
     ],
     ids=range(26),
 )
-def test_only_possibly_private_text_is_removed_unless_the_message_is_too_long(
+def test_message_becomes_a_short_line_without_possibly_private_text(
     message: str, shown_text: str
 ) -> None:
     assert public_text(message, []) == shown_text

@@ -179,7 +179,7 @@ def test_invalid_language_code_is_rejected(language: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["say", "sorry", "voice"])
-def test_spoken_text_or_voice_name_must_have_1_to_1000_characters(name: str) -> None:
+def test_spoken_text_or_voice_name_must_not_be_blank_or_exceed_1000_characters(name: str) -> None:
     for text in ("x", "x" * 1_000):
         assert getattr(parse_entry(**{name: text}), name) == text
     for value in ("", " \u00a0", "x" * 1_001, None, 5):

@@ -1,5 +1,6 @@
 // Scenarios that use Twilio's browser SDK. Each scenario returns values reported by the SDK. The
-// scenarios run in Node.js (`node scenarios.js NAME ARGUMENTS`) and in a browser.
+// scenarios run in Node.js (`node scenarios.js NAME JSON`). Those that create no Access Token can
+// also run in a browser.
 
 "use strict";
 
