@@ -186,7 +186,7 @@ def test_worker_transfers_a_task(taskrouter):
     ]
 
 
-def test_workspace_lists_workers_task_queues_and_tasks(taskrouter):
+def test_workspace_fetches_workers_task_queues_and_a_task(taskrouter):
     task = send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)[1]
     missing = f"/Workspaces/{taskrouter.workspace_sid}/Tasks/WT0"
     scenario = run("workspace", taskrouter, None, "admin", task=task["sid"])

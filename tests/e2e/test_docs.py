@@ -93,7 +93,7 @@ EXPECTED_OUTPUT = {
     "api.md": ['"reservations":[]', '"reservation_status":"accepted"'],
     "simulator.md": ['"status":"in-progress"'],
 }
-"""Text that the output of a page must contain in this order, ignoring whitespace."""
+"""Strings that the output of a page must contain in this order. Whitespace is ignored."""
 
 
 def place_call(ports):
@@ -122,7 +122,7 @@ def save_rules(folder):
 
 
 @pytest.mark.parametrize("path", LOCAL_PAGES, ids=lambda path: path.stem)
-def test_every_command_on_the_page_succeeds(path, ports, open_page):
+def test_commands_on_the_page_succeed(path, ports, open_page):
     page = open_page(path)
     page.before = {
         "api.md": {"status=pending": lambda: place_call(ports)},

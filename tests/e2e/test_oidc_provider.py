@@ -152,15 +152,15 @@ def test_worker_signs_in_and_renews_the_token_silently(page, center):
     assert urlsplit(page.url).query == "view=all"
 
 
-def test_expired_session_is_renewed_without_asking_the_user(page, center):
+def test_expiring_session_is_renewed_without_asking_the_user(page, center):
     sign_in(page, center, "alice")
     token_of(page, center)
-    expired = open_with_expiring_token(page, center)
+    expiring = open_with_expiring_token(page, center)
     page.wait_for_function(
-        "token => ![token, null].includes(sessionStorage.getItem('console.token'))", arg=expired
+        "token => ![token, null].includes(sessionStorage.getItem('console.token'))", arg=expiring
     )
     renewed = token_of(page, center)
-    assert grant_of(renewed) == grant_of(expired)
+    assert grant_of(renewed) == grant_of(expiring)
 
 
 def test_expired_session_without_a_provider_login_asks_the_user_to_sign_in(page, center):

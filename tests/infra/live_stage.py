@@ -27,7 +27,9 @@ STACK = "taskrouter-callbacks-dev"
 
 @contextmanager
 def serve_app(host, faults):
-    """Serve the app with its current runtime on a socket, and yield the base URL.
+    """Serve the app on a socket, and yield the base URL.
+
+    Each request uses the runtime that is set when the request arrives.
 
     Args:
         host: A loopback address.
@@ -107,7 +109,7 @@ class LiveStage:
         self.deploy()
 
     def deploy(self):
-        """Start the app, and update the functions, with the stage's variables."""
+        """Configure the app and the functions with the stage's variables."""
         secrets = {
             "TWILIO_AUTH_TOKEN": self.auth_token or self.twilio.auth_token,
             "TWILIO_API_KEY_SID": self.twilio.api_key_sid,
@@ -171,7 +173,7 @@ class LiveStage:
         return scanned["Count"]
 
     def create(self):
-        """Create the Twilio settings and the AWS resources of a working stage."""
+        """Create the AWS resources of a working stage, and set the callback URLs in Twilio."""
         iam = boto3.client("iam")
         role = iam.create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         for handler in (API, SWEEP):

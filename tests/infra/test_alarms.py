@@ -174,7 +174,7 @@ LIMITS = {
     "SweepBehind": (300_000, "over five minutes"),
     "ConcurrencyHigh": ({"Ref": "ConcurrencyThreshold"}, f"at least {SHARE} of"),
 }
-"""The thresholds that are not counts, and their descriptions."""
+"""The thresholds that are not stated as counts, and their descriptions."""
 
 
 def expected_phrases(name):

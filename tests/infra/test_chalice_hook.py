@@ -181,7 +181,7 @@ def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
         ),
     ],
 )
-def test_packaging_with_an_invalid_region_or_profile_is_refused(checkout, variables, message):
+def test_packaging_without_a_valid_region_or_profile_is_refused(checkout, variables, message):
     checkout.set_variables(**SIDS)
 
     completed = checkout.chalice("package", "out", **variables)
@@ -295,7 +295,7 @@ def test_local_server_is_configured_with_the_options_of_the_command(checkout, au
     )
 
 
-def test_appgraph_command_checks_only_the_rules(checkout):
+def test_appgraph_command_checks_the_rules_but_not_the_sids(checkout):
     assert checkout.chalice("dev", "appgraph", **REGION).returncode == 0
     (checkout.folder / "chalicelib" / "rules.toml").write_text("[[rule")
 
@@ -396,7 +396,7 @@ def test_deployment_is_refused_if_a_check_of_the_live_resources_fails(monkeypatc
         run_hook("deploy")
 
 
-def test_hook_without_a_chalice_command_checks_only_the_rules(tmp_path, monkeypatch):
+def test_hook_without_a_chalice_command_checks_the_rules(tmp_path, monkeypatch):
     assert chalice_hook.run(app) is None
     monkeypatch.setenv("RULES_FILE", str(tmp_path / "absent.toml"))
 
