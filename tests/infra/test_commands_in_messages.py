@@ -70,7 +70,7 @@ COMMANDS = sorted(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_in_a_message_is_accepted(command):
+def test_every_infra_command_in_a_message_is_accepted(command):
     group, arguments = main, shlex.split(command)
     while isinstance(group, click.Group):
         group = group.commands[arguments.pop(0)]

@@ -46,7 +46,7 @@ def test_names_of_functions_and_log_groups_match_the_stage(packaged_stage):
     }
 
 
-def test_each_function_has_its_own_role_for_any_account_and_region(packaged_stage):
+def test_each_function_has_its_own_role_with_arns_for_any_account_and_region(packaged_stage):
     roles = packaged_stage.of_type("AWS::IAM::Role")
     # A merged or shared role would be named DefaultRole.
     assert roles.keys() == {"ApiHandlerRole", "SweepRole"}

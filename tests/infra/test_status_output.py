@@ -1,4 +1,4 @@
-"""Times and alarms in the output of the status command."""
+"""The last sweep and the alarms in the output of the status command."""
 
 import json
 from decimal import Decimal
@@ -70,7 +70,7 @@ def test_json_contains_the_sweep_time_as_a_number():
     assert printed["last_sweep"]["at"] == STARTED
 
 
-def test_alarms_of_a_stage_with_a_longer_name_are_not_shown(monkeypatch):
+def test_alarms_of_stages_whose_names_start_with_this_stages_name_are_not_shown(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "moto")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto")
     with mock_aws():

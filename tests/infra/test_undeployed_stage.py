@@ -39,7 +39,7 @@ def infra(config, dynamodb, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
     monkeypatch.setattr(stacks, "exists", lambda *_: False)
-    # moto emulates only requests that botocore sends. The app's DynamoDB client does not use
+    # moto intercepts only requests that botocore sends. The app's DynamoDB client does not use
     # botocore to send its requests.
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url)
     with mock_aws():
@@ -65,13 +65,13 @@ CONTRADICTIONS = {
     "activity": {"REJECT_AFTER_SECONDS": "10"},
     "lease": {"CLAIM_LEASE_SECONDS": "29"},
 }
-COMMANDS_THAT_IGNORE_CONTRADICTIONS = [
+COMMANDS_TO_RUN_DESPITE_CONTRADICTIONS = [
     command for command in COMMANDS if command[0] not in ("sweep", "prepare")
 ]
 
 
 @pytest.mark.parametrize("variables", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-@pytest.mark.parametrize("command", COMMANDS_THAT_IGNORE_CONTRADICTIONS, ids=" ".join)
+@pytest.mark.parametrize("command", COMMANDS_TO_RUN_DESPITE_CONTRADICTIONS, ids=" ".join)
 def test_command_names_the_next_command_despite_contradictory_settings(infra, command, variables):
     stage_config.set_variables("dev", variables)
 

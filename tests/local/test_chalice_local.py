@@ -118,7 +118,7 @@ def test_only_a_local_stage_has_a_route_that_sends_callbacks_again(environ, port
     assert path not in configure(ports["API_PORT"]).routes
 
 
-def test_callbacks_are_stored_in_memory(environ, ports):
+def test_log_lines_of_callbacks_are_stored_in_memory(environ, ports):
     configure(ports["API_PORT"])
     observability.log("request", {"route": "/event_callback"})
 
@@ -437,7 +437,7 @@ def test_unexpected_program_on_the_port_of_a_service_is_reported(  # noqa: PLR09
     )
 
 
-def test_swapped_ports_of_the_services_are_recognized(environ, ports, capsys, dynamodb):
+def test_swapped_urls_of_the_services_are_detected(environ, ports, capsys, dynamodb):
     with running(callback_base_url=network.url(ports["API_PORT"])) as simulator:
         environ["AWS_ENDPOINT_URL_DYNAMODB"] = simulator.url
         environ["TWILIO_TASKROUTER_URL"] = dynamodb.environ["AWS_ENDPOINT_URL_DYNAMODB"]

@@ -75,7 +75,10 @@ class LiveWorkspace:
 
 @contextlib.contextmanager
 def workspace(tmp_path, value=None, **settings):
-    """Run a simulator with a Workspace, which by default has only the default Activities."""
+    """Run a simulator with a Workspace.
+
+    By default, the Workspace has only the default Activities and TaskChannels.
+    """
     file = tmp_path / "seed.json"
     file.write_text(json.dumps(value or {"friendly_name": "New", "multi_task_enabled": False}))
     with running(workspace_file=str(file), **settings) as twilio:

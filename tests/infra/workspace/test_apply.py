@@ -158,7 +158,7 @@ def test_availability_of_an_activity_is_never_changed_in_place(live):
     assert len(live.requests("POST", "DELETE")) == before
 
 
-def test_plan_to_clear_an_activity_of_a_task_queue_requires_a_replacement(quickstart):
+def test_clearing_an_activity_of_a_task_queue_requires_a_replacement(quickstart):
     name = "Customer Care Requests - Spanish"
     definition = define(task_queues=[{"friendly_name": name, "reservation_activity": None}])
     (change,) = [item for item in quickstart.plan(definition).changes if item.name == name]
@@ -188,7 +188,7 @@ def test_plan_to_clear_an_activity_of_a_task_queue_requires_a_replacement(quicks
         ({"workflows": [{"friendly_name": "F"}]}, "'F' does not exist yet, so the file must con"),
     ],
 )
-def test_missing_reference_or_configuration_is_refused(live, keys, message):
+def test_invalid_reference_or_missing_configuration_is_refused(live, keys, message):
     with pytest.raises(OperatorError, match=message):
         live.plan(define(**keys))
 
@@ -252,8 +252,8 @@ def test_throttled_request_is_repeated_after_the_requested_delay(live):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_error_that_does_not_depend_on_the_change_is_reported_as_an_account_error(live, status):
-    """An error for the account contains the remedy. An error for a single change does not."""
+def test_error_that_does_not_depend_on_the_change_is_raised_unchanged(live, status):
+    """`Account.call` turns such an error into a message with the remedy."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
         live.apply(read(QUICKSTART))
@@ -317,7 +317,7 @@ def test_undeclared_resources_are_listed_but_deleted_only_with_the_prune_option(
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_lost_request_or_response_does_not_fail_a_deletion(quickstart, moment):
+def test_deletion_succeeds_despite_a_lost_request_or_response(quickstart, moment):
     definition = define(workflows=[])
     quickstart.twilio.fault("request", "cut", method="DELETE", moment=moment)
     quickstart.apply(definition, prune=True)

@@ -150,7 +150,7 @@ def test_file_that_is_not_a_plan_is_refused(run, tmp_path, content):
     assert f"{file} is not a plan. Make one: python -m infra workspace plan --json" in result.stderr
 
 
-def test_attributes_and_secrets_are_not_shown(run, live, tmp_path):
+def test_attribute_values_and_secrets_are_not_shown(run, live, tmp_path):
     secret = "k4Qw9ZrT1mXv7BnC5dLs"
     file = tmp_path / "own.json"
     worker = {"friendly_name": "Eve", "attributes": {"phone": "+15550001111", "level": 1}}
