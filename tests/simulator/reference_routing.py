@@ -1,4 +1,4 @@
-"""A reference implementation of routing that evaluates all Tasks and Workers in each pass.
+"""Reference routing: each pass examines all pending Tasks and all Workers.
 
 The engine's routing, which uses indexes, must have the same effects in the same order.
 """
@@ -49,7 +49,12 @@ def route(engine: Engine, workspace: Workspace) -> None:
 
 
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
-    """Return the sort key of a Task: priority, then the order of its TaskQueue."""
+    """Return the sort key of a Task.
+
+    Tasks with a higher priority come first. Among Tasks with the same priority, Tasks whose
+    TaskQueue has the order (FIFO or LIFO) that the Workspace prioritizes come first. Tasks that are
+    still tied are sorted in the order of their TaskQueues.
+    """
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"
     sign = 1 if order == "FIFO" else -1
@@ -349,7 +354,7 @@ def _find_known_workers(
 
 
 def _sort_by_attributes(workspace: Workspace, chosen: list[Worker], order_by: str) -> list[Worker]:
-    """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
+    """Sort Workers by `order_by`, such as `worker.level DESC, worker.age`.
 
     Workers whose attribute is not a number come last.
     """

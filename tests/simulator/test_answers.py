@@ -1,4 +1,4 @@
-"""Responses from an app: instructions, TwiML, and reasons why a response is unusable."""
+"""Connection overrides, and responses from an app: instructions, TwiML, unusable responses."""
 
 import pytest
 

@@ -130,7 +130,7 @@ def test_wheel_rebuilt_from_the_unpacked_source_distribution_has_the_same_files(
     assert file_names(rebuilt) == file_names(wheel)
 
 
-def test_distribution_has_the_version_of_the_module(wheel):
+def test_wheel_has_the_version_of_the_package(wheel):
     assert wheel.name.split("-")[1] == taskrouter_simulator.__version__
 
 

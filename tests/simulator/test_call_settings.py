@@ -1,4 +1,4 @@
-"""Call settings. Most of these settings cover behavior that Twilio does not document."""
+"""Call settings. Some of these settings cover behavior that Twilio does not document."""
 
 import pytest
 
@@ -169,7 +169,7 @@ def test_task_is_wrapping_after_conference_only_in_multitasking_workspace():
     assert simulation.task_of(call).status == "completed"
 
 
-def test_task_is_completed_after_dequeue_in_multitasking_workspace():
+def test_task_is_completed_when_dequeued_call_ends_in_multitasking_workspace():
     simulation = CallSimulation(DEQUEUE)
     simulation.workspace.multi_task_enabled = True
     call = simulation.place_call("1")
@@ -192,7 +192,7 @@ def test_conference_attributes_contain_call_sids_after_worker_answers(answer_sec
     }  # fmt: skip
 
 
-def test_unanswered_conference_adds_no_attributes():
+def test_unanswered_conference_call_adds_no_attributes():
     simulation = CallSimulation(CONFERENCE)
     call = simulation.place_call("1", worker_answers=False)
     simulation.make_alice_idle()

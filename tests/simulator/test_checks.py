@@ -329,7 +329,7 @@ def test_hyphen_in_the_name_of_an_attribute_causes_a_warning():
         ("a-1 == 1", "a-1"),
     ],
 )
-def test_hyphen_in_an_expression_is_an_error(text, name):
+def test_hyphen_in_a_name_in_an_expression_is_an_error(text, name):
     assert findings(changed("task_queues", target_workers=text)) == [
         f"error: task_queues[0]: target_workers: the name {name} must not contain a hyphen"
     ]
@@ -554,7 +554,7 @@ def test_target_beyond_the_lifetime_of_a_task_causes_a_warning():
     ]
 
 
-def test_default_filter_after_a_filter_that_matches_all_tasks_causes_a_warning():
+def test_default_filter_that_no_task_reaches_causes_a_warning():
     default = {"queue": "VIP"}
     skip = {"queue": "All", "skip_if": "workers.available == 0"}
     message = "no Task reaches the default filter, because another filter matches all Tasks"

@@ -105,7 +105,7 @@ def test_clock_schedules_wakeup_even_if_an_action_fails():
     assert loop.delays() == [3.0]
 
 
-def test_time_never_moves_backward():
+def test_jump_never_moves_time_backward():
     clock = Clock(lambda: 10.0)
     clock.jump(15.0)
     clock.jump(12.0)

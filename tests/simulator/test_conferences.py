@@ -59,7 +59,7 @@ STARTED = [
 ]  # fmt: skip
 
 
-def test_worker_joins_before_caller_and_conference_starts():
+def test_conference_starts_when_caller_joins_after_worker():
     simulation = ConferenceSimulation()
     assert simulation.events == STARTED
     assert simulation.statuses == ("assigned", "accepted")
@@ -213,7 +213,7 @@ def test_conference_continues_when_customer_leaves():
     assert simulation.call.conference_sid == ""
 
 
-def test_conference_ends_with_last_participant():
+def test_conference_ends_when_last_participant_leaves():
     simulation = ConferenceSimulation()
     simulation.hang_up(simulation.call)
     simulation.hang_up(simulation.leg)
@@ -262,7 +262,7 @@ def test_participant_ends_conference_for_everybody(worker_hangs_up):
     assert simulation.conference.participants == {}
 
 
-def test_conference_does_not_end_if_the_flag_of_the_leaving_participant_was_cleared():
+def test_conference_continues_if_end_conference_on_exit_is_cleared_before_worker_leaves():
     simulation = ConferenceSimulation(end_conference_on_exit=True)
     simulation.update(simulation.leg, end_conference_on_exit=False)
     simulation.hang_up(simulation.leg)
