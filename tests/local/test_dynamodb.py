@@ -16,7 +16,7 @@ from local import dynamodb as local_dynamodb
 from local import network, supervisor
 
 
-def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
+def test_reservations_table_has_the_key_and_indexes_used_by_the_store(dynamodb, tables):
     table = dynamodb.client().describe_table(TableName=tables.reservations)["Table"]
 
     indexes = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}

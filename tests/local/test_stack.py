@@ -68,7 +68,7 @@ def test_twilio_account_in_the_shell_is_reported_as_a_conflict():
     assert sorted(conflicts) == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"]
 
 
-def test_ports_and_the_simulator_account_in_the_shell_do_not_conflict():
+def test_ports_and_the_simulator_account_in_the_shell_are_not_reported_as_conflicts():
     default = stack.describe({})
     environ = {"TWILIO_ACCOUNT_SID": default.settings.twilio_account_sid, "SIMULATOR_PORT": "9002"}
 
@@ -169,7 +169,7 @@ def served_paths(monkeypatch):
 
 @pytest.mark.parametrize("secrets", ["", "open", SECRET, f"open,{SECRET}", f"{SECRET},open"])
 @pytest.mark.parametrize(("variables", "base_url"), BASE_URLS)
-def test_simulator_calls_every_twilio_route_at_the_path_that_the_app_serves(
+def test_simulator_calls_every_twilio_route_at_a_path_that_the_app_serves(
     served_paths, secrets, variables, base_url
 ):
     environ = {"CALLBACK_PATH_SECRETS": secrets, **variables}

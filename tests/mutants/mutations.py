@@ -53,7 +53,7 @@ class Mutation:
         text: the new text.
         before: the lines affected by the change, joined into one line.
         after: the same lines after the change.
-        place: the function, and the statement that must run.
+        place: the function, and the statement that must run for the change to have an effect.
     """
 
     file: str
@@ -235,7 +235,10 @@ def _elements(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iter
 
 
 def _may_change_length(node: ast.Set | ast.List | ast.Tuple, parents: Sequence[ast.AST]) -> bool:
-    """Return whether a literal may change length: no code unpacks it or uses it as an index."""
+    """Return whether a literal may change length.
+
+    Targets, and tuples that are probably unpacked or used as an index, must keep their length.
+    """
     if isinstance(node, ast.Set):
         return True
     if not isinstance(node.ctx, ast.Load):

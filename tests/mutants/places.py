@@ -90,7 +90,8 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 def _place(node: ast.AST, outer: Place) -> Place:
     """Return the place of a node: the place of its innermost enclosing statement.
 
-    A default argument has the place of the function's first statement.
+    A default argument has the place of the function's first statement. An `except` clause in a
+    function has the place of the clause's first statement.
     """
     if isinstance(node, Function):
         first = first_statement(node)

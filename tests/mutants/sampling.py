@@ -33,7 +33,7 @@ def key(mutation: Mutation) -> Key:
 
 
 def read_equivalent(file: Path) -> dict[Key, str]:
-    """Return the listed equivalent mutations, with their reasons."""
+    """Return the listed equivalent mutations, each with the reason why it is equivalent."""
     if not file.exists():
         return {}
     listed = tomllib.loads(file.read_text(encoding="utf-8")).get("mutant", [])

@@ -22,7 +22,7 @@ def project(tmp_path):
 
 
 def files_in_order(project, seconds_by_file):
-    """Return the test files in the order in which they test the mutants of `is_adult`."""
+    """Return the test files in the order in which they test a mutant of `is_adult`."""
     covered = Coverage()
     for name, seconds in seconds_by_file.items():
         (project.root / name).write_text("def test_adult(): ...  # is_adult")

@@ -1,4 +1,4 @@
-"""Browser tests of the layout of the portal page, and of the filter by kind of callback."""
+"""Browser tests of the portal page: its layout, its callbacks, and what a reload keeps."""
 
 import json
 import re
@@ -22,7 +22,7 @@ WINDOWS = pytest.mark.parametrize(
 )
 SECTIONS = ["tasks", "reservations", "workers", "queues", "alerts", "callbacks"]
 LONG_NAME = "Queue for customers of the northern region with premium support"
-# Returns whether the text of each element fits in the element.
+# Returns whether the text of each element fits in the element, and the element in the window.
 FITS = """elements => elements.every(element => {
   const range = document.createRange();
   range.selectNodeContents(element);
@@ -121,7 +121,7 @@ def test_long_names_are_not_cut_off(page, taskrouter):
 
 
 @WINDOWS
-def test_status_changes_do_not_move_rows(open_portal, taskrouter, window):
+def test_status_changes_do_not_move_task_or_reservation_rows(open_portal, taskrouter, window):
     first = create_reserved_task(taskrouter)
     create_task(taskrouter, selected_language="en")
     set_activity(taskrouter, "Bob", "Idle")

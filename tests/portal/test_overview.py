@@ -99,7 +99,7 @@ def test_passage_of_time_does_not_change_the_overview(simulation):
     assert overview_of(simulation) == before
 
 
-def test_only_newest_tasks_are_shown_but_all_are_counted(simulation, monkeypatch):
+def test_only_the_newest_tasks_are_shown_but_all_are_counted(simulation, monkeypatch):
     monkeypatch.setattr(overview, "MAX_TASKS", 2)
     sids = [simulation.create_task().sid for _ in range(3)]
     result = overview_of(simulation)["workspace"]
@@ -178,8 +178,8 @@ def test_callback_is_shown_with_its_signature_and_response(taskrouter):
 
 def test_state_route_rejects_unknown_parameters_and_invalid_values(taskrouter):
     for query, message in (
-        ("workspac=x", "unknown name 'workspac'; did you mean workspace?"),
-        ("since=1", "unknown name 'since'; use workspace"),
+        ("workspac=x", "unknown query parameter 'workspac'; did you mean workspace?"),
+        ("since=1", "unknown query parameter 'since'; use workspace"),
         ("workspace=zz", "workspace must be a WS"),
         ("workspace=WT" + "0" * 32, "workspace must be a WS"),
     ):
