@@ -38,7 +38,7 @@ def with_checksum(body: bytes, checksum: int | str | None = None) -> bytes:
 
 
 def respond(response: bytes, *, delay: float = 0) -> Step:
-    """Return a step that responds after *delay* seconds. An empty response sends nothing."""
+    """Return a step that sends *response*, which may be empty, after *delay* seconds."""
 
     def step(connection: socket.socket, ended: threading.Event) -> None:
         if not ended.wait(delay) and response:
@@ -118,7 +118,7 @@ class ScriptedServer:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Return a request, or no bytes if the client closed the connection during the headers."""
+    """Return a request, or no bytes if the connection was closed before the headers ended."""
     received = b""
     while b"\r\n\r\n" not in received:
         if not (data := connection.recv(65_536)):

@@ -29,7 +29,7 @@ CALL = {"instruction": "call", "from": "+15556667777", "url": "https://desk.exam
 
 
 def last_line(api: Api) -> dict[str, Any]:
-    """Return the last log line without its times."""
+    """Return the last log line, which is a request's, without its times and its `event`."""
     line = api.lines()[-1]
     assert line.pop("time")
     assert line.pop("duration_ms") >= 0
@@ -177,7 +177,7 @@ def test_failed_rule_and_unreadable_callback_are_logged(
     ("status", "level"),
     [(200, "INFO"), (404, "INFO"), (499, "INFO"), (500, "ERROR"), (503, "ERROR")],
 )
-def test_only_server_errors_are_logged_as_errors(
+def test_status_of_at_least_500_is_logged_as_an_error(
     api: Api, monkeypatch: pytest.MonkeyPatch, status: int, level: str
 ) -> None:
     times = iter([10.0, 10.0123456])
@@ -347,7 +347,7 @@ def test_first_ten_unknown_names_are_compared_with_the_parameters_of_the_route(
 
 
 @pytest.mark.parametrize(("length", "shown"), [(15, "n" * 15), (16, "***")])
-def test_query_parameter_names_of_up_to_fifteen_characters_are_logged(
+def test_at_most_ten_query_parameter_names_of_up_to_fifteen_characters_are_logged(
     api: Api, length: int, shown: str
 ) -> None:
     pairs = [("n" * length, "v"), *[(f"p{number}", "v") for number in range(11)]]

@@ -184,7 +184,9 @@ def test_rule_that_renders_oversized_text_fails(
     assert api.lines()[-1]["failed_rules"] == ["far: from"]
 
 
-def test_parameters_over_the_size_limit_are_omitted_and_at_most_ten_are_named(api: Api) -> None:
+def test_record_omits_parameters_beyond_its_size_limit_and_names_at_most_ten_of_them(
+    api: Api,
+) -> None:
     many = {f"p{number}": "\x01" * 200 for number in range(180)}
     parameters = api.callback_parameters(**many)
     assert api.post_callback(parameters).status_code == 200

@@ -179,7 +179,7 @@ def test_fields_written_by_a_later_version_are_ignored(api: Api) -> None:
     assert get(api) == expected
 
 
-def test_cost_of_statistics_does_not_depend_on_older_records(
+def test_cost_of_statistics_does_not_depend_on_records_older_than_a_day(
     api: Api, metered_client: MeteredClient
 ) -> None:
     not_due = {"id": JOB, "due_at": NOW * 2}

@@ -38,7 +38,7 @@ def test_unknown_key_causes_the_keys_to_be_fetched_at_most_once_a_minute(
 
 
 @pytest.mark.parametrize("key_id", [None, "the same"])
-def test_new_key_without_a_new_key_id_is_fetched_at_most_once_a_minute(
+def test_new_key_without_a_new_key_id_is_fetched_when_the_cached_keys_are_a_minute_old(
     browser: Browser, provider: FakeProvider, key_id: str | None
 ) -> None:
     header = {} if key_id is None else {"kid": key_id}

@@ -55,7 +55,9 @@ def test_sign_in_with_the_cookie_of_another_browser_fails(
 
 
 @pytest.mark.parametrize("state", ["", "&state=", "&state=wrong", "&state=\u00e9"])
-def test_wrong_or_missing_state_fails(browser: Browser, provider: FakeProvider, state: str) -> None:
+def test_sign_in_with_a_wrong_or_missing_state_fails(
+    browser: Browser, provider: FakeProvider, state: str
+) -> None:
     query = browser.begin().partition("&state=")[0]
     assert failure(browser.finish(query + state)) == "expired"
     assert provider.forms == []

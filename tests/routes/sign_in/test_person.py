@@ -43,7 +43,9 @@ def test_unverified_email_is_rejected(browser: Browser, provider: FakeProvider) 
 
 
 @pytest.mark.parametrize("email", [None, "", 5, ["alice@example.com"], "a\nb", "a" * 257])
-def test_malformed_email_is_rejected(browser: Browser, provider: FakeProvider, email: Any) -> None:
+def test_missing_or_malformed_email_is_rejected(
+    browser: Browser, provider: FakeProvider, email: Any
+) -> None:
     provider.claims["email"] = email
     assert refusal(browser.sign_in())[0] == "no_identity"
 

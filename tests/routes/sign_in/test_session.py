@@ -124,7 +124,7 @@ def test_get_request_does_not_return_the_token(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c", "expired", "forged", "two"])
-def test_missing_forged_expired_or_repeated_cookie_is_rejected(
+def test_malformed_forged_expired_or_repeated_cookie_is_rejected(
     browser: Browser, api: Api, cookie: str
 ) -> None:
     values = {

@@ -25,7 +25,7 @@ def test_missing_claims_are_read_from_userinfo(browser: Browser, provider: FakeP
         (False, {"email": "alice@example.com", "email_verified": True}),
     ],
 )
-def test_userinfo_is_requested_only_if_the_id_token_lacks_email_verified(
+def test_userinfo_is_requested_if_email_verified_is_missing_but_not_if_it_is_false(
     browser: Browser, provider: FakeProvider, *, verified: bool | None, user_info: dict[str, Any]
 ) -> None:
     provider.claims["email_verified"] = verified
@@ -96,7 +96,7 @@ def test_userinfo_verifies_only_the_email_that_it_contains(
         assert refusal(response)[0] == "no_identity"
 
 
-def test_userinfo_is_not_requested_if_the_id_token_has_all_claims(
+def test_userinfo_is_not_requested_if_the_id_token_has_all_required_claims(
     browser: Browser, provider: FakeProvider
 ) -> None:
     provider.user_info = {}
