@@ -33,7 +33,7 @@ SID_FILTERS = [
 
 @pytest.mark.parametrize(("path", "parameter"), SID_FILTERS)
 @pytest.mark.parametrize("value", ["", "x", "AC" + "0" * 32, "WT" + "0" * 31])
-def test_list_filter_rejects_a_value_that_is_not_a_sid(taskrouter, path, parameter, value):
+def test_list_filter_rejects_invalid_sid(taskrouter, path, parameter, value):
     assert_rejected(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
@@ -181,7 +181,7 @@ def test_empty_value_in_reservation_update_is_rejected(taskrouter, workspace, pa
         ("/TaskQueues/{queue}", "TargetWorkers", "target_workers"),
     ],
 )
-def test_empty_value_clears_callback_urls_target_workers_and_the_events_filter(
+def test_empty_value_clears_target_workers_events_filter_and_callback_urls(
     taskrouter, path, parameter, field
 ):
     queue_sid = next(iter(taskrouter.task_queues.values()))
@@ -204,7 +204,7 @@ def test_empty_value_clears_callback_urls_target_workers_and_the_events_filter(
     ],
     ids=range(11),
 )
-def test_every_operation_rejects_invalid_attributes_with_same_message(
+def test_every_operation_rejects_invalid_attributes_with_the_same_message(
     taskrouter, workspace, attributes, message
 ):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')

@@ -13,7 +13,7 @@ urls = set()
 
 
 @pytest.mark.parametrize("round_number", range(2))
-def test_each_test_finds_no_task(taskrouter, taskrouter_server, round_number):
+def test_each_test_finds_no_tasks(taskrouter, taskrouter_server, round_number):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     assert workspace.tasks.list() == []
     assert taskrouter.log("alert") == []
@@ -43,7 +43,7 @@ def workflow(taskrouter):
     return workspace.workflows(taskrouter.workflow_sid).fetch()
 
 
-def test_simulator_has_the_settings_of_the_fixture(taskrouter):
+def test_simulator_has_the_settings_from_the_fixture(taskrouter):
     assert workflow(taskrouter).task_reservation_timeout == 9
 
 
@@ -65,7 +65,7 @@ def taskrouter_settings():
 
 
 @pytest.mark.parametrize("days", [0, 200, 0])
-def test_task_has_the_same_sid_and_dates_in_any_order(taskrouter, days):
+def test_task_has_the_same_sid_and_dates_in_every_test(taskrouter, days):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     dates.add((task.sid, task.date_created, task.date_updated))

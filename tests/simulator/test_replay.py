@@ -197,7 +197,7 @@ def test_invalid_file_is_rejected(file, capsys, text, message):
     assert capsys.readouterr().err == f"replay: {message.format(file=file)}\n"
 
 
-def test_only_line_feeds_separate_exported_log_entries(app, file):
+def test_crlf_separates_exported_log_entries_but_unicode_separators_do_not(app, file):
     answer = "a\u2028b\u2029c\u0085d"
     entry = json.dumps({**ENTRY, "answer": answer}, ensure_ascii=False)
     file.write_text(f"{entry}\n{entry}\n", encoding="utf-8", newline="\r\n")

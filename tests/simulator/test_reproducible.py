@@ -1,4 +1,4 @@
-"""With a seed and a frozen clock, two runs have the same log."""
+"""With the same seed and a frozen clock, two runs have the same log."""
 
 import os
 import re

@@ -1,4 +1,7 @@
-"""Parameters of a Reservation update. The names come from the REST handlers."""
+"""Parameters of Reservation updates and of callback responses.
+
+Every update parameter that the REST handlers list is tested with an invalid value.
+"""
 
 import json
 
@@ -146,7 +149,7 @@ INAPPLICABLE = [
 
 
 @pytest.mark.parametrize(("parameters", "name"), INAPPLICABLE, ids=range(len(INAPPLICABLE)))
-def test_strict_simulator_rejects_parameter_of_a_different_instruction(
+def test_strict_simulator_rejects_parameter_that_does_not_apply(
     strict_simulator, strict_paths, parameters, name
 ):
     idle = strict_simulator.activities["Idle"]
@@ -169,7 +172,7 @@ def test_strict_simulator_rejects_parameter_of_a_different_instruction(
         {**REQUIRED[""], "Timeout": "10", "Muted": "true", "Beep": "onEnter"},
     ],
 )
-def test_strict_simulator_allows_parameters_of_the_same_instruction(parameters):
+def test_strict_simulator_allows_parameters_that_apply(parameters):
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         idle = taskrouter.activities["Idle"]
         values = {key: value.format(idle=idle) for key, value in parameters.items()}

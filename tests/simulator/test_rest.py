@@ -1,4 +1,4 @@
-"""The REST API, called with Twilio's unmodified SDK."""
+"""The REST API, called in most tests with Twilio's unmodified SDK."""
 
 import json
 import time
@@ -140,7 +140,7 @@ def test_rejected_update_changes_nothing(workspace):
     assert task.fetch().assignment_status == "pending"
 
 
-def test_task_list_omits_attributes(workspace):
+def test_attributes_are_null_in_task_list(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     assert workspace.tasks.list()[0].attributes is None
     assert workspace.tasks(task.sid).fetch().attributes == '{"selected_language": "es"}'

@@ -1,4 +1,4 @@
-"""Every field of a Workspace, a Task and a Reservation, and the effect of each parameter."""
+"""Every field of a Workspace, a Task and a Reservation, and how parameters set the fields."""
 
 import json
 
