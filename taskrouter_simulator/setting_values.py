@@ -40,8 +40,8 @@ def read(values: Mapping[str, Any]) -> Settings:
     if not re.fullmatch(f"([!-~]{{{MIN_TOKEN_LENGTH},}})?", settings.control_token):
         # The message does not contain the value, which is a secret.
         raise SettingsError(
-            f"{environment_name('control_token')} must have at least {MIN_TOKEN_LENGTH} printable"
-            " ASCII characters and no spaces"
+            f"{environment_name('control_token')} must be at least {MIN_TOKEN_LENGTH} printable"
+            " ASCII characters without spaces"
         )
     if not is_url(settings.callback_base_url):
         name = environment_name("callback_base_url")

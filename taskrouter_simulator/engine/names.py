@@ -227,7 +227,7 @@ def _require_available(keys: Keys, scope: Scope) -> None:
     available = " or ".join(f"`{namespace}.`" for namespace in scope.namespaces)
     if first in scope.namespaces:
         if len(keys) == 1:
-            raise ExpressionError(f"{first} must be followed by a name, such as {first}.name")
+            raise ExpressionError(f"{first} must be followed by a name, as in {first}.name")
     elif len(keys) > 1 and first in _NAMESPACES:
         raise ExpressionError(f"{name} is not available here; names can begin with {available}")
     elif not scope.allows_bare_names:

@@ -55,7 +55,7 @@ def url(image):
         docker("rm", "--force", container)
 
 
-def test_healthy_container_serves_the_sdk_and_accepts_the_token(url):
+def test_healthy_container_works_with_the_sdk_and_accepts_the_token(url):
     taskrouter = TaskRouter(url, TOKEN)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')

@@ -1,4 +1,4 @@
-"""Control routes reject unknown names and invalid values without changing anything."""
+"""Control routes: unknown names, invalid values, the log's filters and published events."""
 
 import json
 

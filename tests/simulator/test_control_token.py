@@ -1,4 +1,4 @@
-"""Clients on other machines need the control token."""
+"""Clients on other machines need the control token to use the control routes."""
 
 import asyncio
 import http.client
@@ -83,7 +83,7 @@ def test_web_page_from_another_origin_is_rejected_without_the_token(guarded_simu
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
-def test_authorization_header_is_rejected_if_no_token_is_configured(taskrouter, authorization):
+def test_remote_client_is_rejected_if_no_token_is_configured(taskrouter, authorization):
     assert status(taskrouter, **REMOTE, Authorization=authorization) == 403
 
 
@@ -184,7 +184,7 @@ def test_token_that_is_too_short_or_has_invalid_characters_is_rejected_without_b
     with pytest.raises(SettingsError) as error:
         read({"control_token": token})
     assert str(error.value) == (
-        "SIMULATOR_CONTROL_TOKEN must have at least 16 printable ASCII characters and no spaces"
+        "SIMULATOR_CONTROL_TOKEN must be at least 16 printable ASCII characters without spaces"
     )
 
 

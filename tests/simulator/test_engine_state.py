@@ -1,4 +1,4 @@
-"""Timers that operations set, and resource versions that operations change."""
+"""Timers that operations set or cancel, and resource versions that operations change."""
 
 import pytest
 

@@ -355,7 +355,7 @@ def test_setting_and_query_parameter_decide_whether_a_disconnected_worker_become
         assert wait_for_activity(alice, expected) == expected
 
 
-def test_worker_keeps_the_activity_if_the_server_closes_the_connection(taskrouter, alice):
+def test_worker_keeps_their_activity_if_the_server_closes_the_connection(taskrouter, alice):
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
     token = access_token(taskrouter, valid_until=time.time() + 0.2)
     with open_channel(taskrouter, token=token, setWorkerOfflineIfDisconnected="true") as channel:

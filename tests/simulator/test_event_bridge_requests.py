@@ -229,7 +229,7 @@ def test_parameter_with_a_different_name_in_the_rest_api_is_renamed(strict_simul
     assert (status, body["message"]) == (400, expected)
 
 
-def test_parameters_known_only_to_the_sdk_are_ignored(strict_simulator):
+def test_parameters_known_only_to_the_sdk_are_accepted(strict_simulator):
     alice = BrowserSdk(strict_simulator)
     assert alice.get_own("/Reservations", Active="true", PageSize=1000)["contents"] == []
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attribute={})
@@ -270,7 +270,7 @@ def test_supervisor_updates_other_workers(taskrouter, alice, supervisor):
     assert supervisor.get(path) == alice.get_own()
 
 
-def test_worker_is_denied_resources_of_others(taskrouter, alice, supervisor, offer):
+def test_requests_beyond_a_workers_permissions_are_denied(taskrouter, alice, supervisor, offer):
     bob, queue = supervisor.worker_sid, next(iter(taskrouter.task_queues.values()))
     other_task = send_request(taskrouter, "POST", "/Tasks", Attributes='{"selected_language":"en"}')
     for method, path, params in (
@@ -307,8 +307,8 @@ def test_supervisor_is_denied_actions_on_behalf_of_others(taskrouter, alice, sup
         {"ReservationStatus": "accepted"},
     ):
         assert supervisor.send("POST", path, **params)[0] == 403
-    own = f"Workers/{alice.worker_sid}/Reservations"
-    assert supervisor.send("GET", own)[0] == 403
+    reservations = f"Workers/{alice.worker_sid}/Reservations"
+    assert supervisor.send("GET", reservations)[0] == 403
     assert alice.get_own(f"/Reservations/{offer['sid']}") == offer
 
 

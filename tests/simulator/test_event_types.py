@@ -1,4 +1,4 @@
-"""Operations that cause the simulator to publish every automatic event type."""
+"""Operations that cause events of every type in `AUTOMATIC_TYPES` except `workspace.deleted`."""
 
 import json
 

@@ -133,7 +133,7 @@ def test_invalid_expression_is_rejected(text):
         ("languages HAS “es”", "unexpected '“' at position 15; expected an attribute or a value"),
     ],
 )
-def test_error_states_position_and_expected_text(text, message):
+def test_error_states_position_and_problem(text, message):
     with pytest.raises(ExpressionError) as error:
         parse(text, Comparisons())
     assert message in str(error.value)

@@ -209,7 +209,7 @@ def test_callback_latency_is_in_simulated_time(app_and_taskrouter):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [20001]
 
 
-def test_callback_cut_before_sending_is_retried_once_before_the_fallback_url_is_used(
+def test_callback_that_is_cut_before_sending_is_retried_once_and_then_triggers_fallback(
     app_and_taskrouter,
 ):
     app, taskrouter = app_and_taskrouter

@@ -32,7 +32,7 @@ def test_settings_are_passed_by_indirect_parametrization(new_simulator):
     ("name", "value", "message"),
     [
         ("mixed_types", "nonsense", "must be one of unequal, false, numbers, not 'nonsense'"),
-        ("control_token", "x", "must have at least 16 printable ASCII characters and no spaces"),
+        ("control_token", "x", "must be at least 16 printable ASCII characters without spaces"),
         ("frozen_clock", "maybe", "must be true or false, not 'maybe'"),
         ("reservation_timeout", "soon", "must be a whole number, not 'soon'"),
         ("reservation_timeout", True, "must be a whole number, not 'True'"),

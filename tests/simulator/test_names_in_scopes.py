@@ -82,7 +82,7 @@ SUPPLIED = "is not a name that TaskRouter supplies, such as taskrouter.dayOfWeek
             "worker.a is not available here; names can begin with `task.` or `taskrouter.`",
         ),
         ("target", "a == 1", "a must begin with `task.` or `worker.` or `taskrouter.`"),
-        ("filter", "task == 1", "task must be followed by a name, such as task.name"),
+        ("filter", "task == 1", "task must be followed by a name, as in task.name"),
         (
             "workers",
             "channel.voice.available == true",
