@@ -55,7 +55,7 @@ def test_importing_the_app_imports_no_heavy_module() -> None:
 
 
 def callback_event() -> tuple[str, dict[str, object]]:
-    """Return a Reservation SID, and the API Gateway event of the Reservation's signed callback."""
+    """Return a Reservation SID, and the API Gateway event for the Reservation's signed callback."""
     parameters = {
         "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
         "WorkspaceSid": ENVIRON["TWILIO_WORKSPACE_SID"],

@@ -296,7 +296,7 @@ def test_valid_sign_in_setting_is_accepted(name: str, value: str) -> None:
     assert getattr(config.load({**SIGN_IN, name: value}), name.lower()) == value
 
 
-def test_issuer_requires_a_client_id_and_an_https_or_loopback_base_url() -> None:
+def test_issuer_requires_a_client_id_and_rules_out_a_remote_http_base_url() -> None:
     with pytest.raises(config.SettingsError, match="^OIDC_CLIENT_ID must be set"):
         config.load({**SIGN_IN, "OIDC_CLIENT_ID": ""})
     with pytest.raises(config.SettingsError, match="^PUBLIC_BASE_URL must be an https URL"):

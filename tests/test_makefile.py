@@ -1,4 +1,4 @@
-"""The Makefile defines its variables, and each target installs only what it needs."""
+"""The Makefile defines its variables, and its targets install only what they need."""
 
 import os
 import re
@@ -72,13 +72,13 @@ def test_target_installs_only_what_it_needs(target, installed):
     assert re.findall(r'echo "Installing (requirements\S+) into', commands) == [installed]
 
 
-@pytest.mark.parametrize("has_node", [True, False])
-def test_slow_tests_install_the_tools_from_npm_only_if_node_is_installed(tmp_path, has_node):
-    if has_node:
+@pytest.mark.parametrize("has_npm", [True, False])
+def test_slow_tests_install_the_tools_from_npm_only_if_npm_is_installed(tmp_path, has_npm):
+    if has_npm:
         (tmp_path / "npm").touch(mode=0o755)
     commands, _ = dry_run("e2e", path=str(tmp_path))
 
     folders = ("prism", "browser-sdk", "oidc-provider")
     tools = ["twilio_taskrouter_v1.json", *(f".venv/{name} && npm ci" for name in folders)]
-    assert [tool in commands for tool in tools] == [has_node] * len(tools)
+    assert [tool in commands for tool in tools] == [has_npm] * len(tools)
     assert '-m "slow and not alone"' in commands

@@ -24,7 +24,7 @@ def error_for(center, operation, *arguments, **options):
     return error.value.message
 
 
-def test_new_workspace_has_built_in_channels_and_default_activities():
+def test_new_workspace_has_built_in_channels_and_default_activities_are_added_separately():
     simulation = WorkflowSimulation(default={"queue": "One"})
     workspace = workspaces.create(simulation.engine, friendly_name="Sales")
     channels = [

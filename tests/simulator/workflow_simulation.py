@@ -1,4 +1,4 @@
-"""An engine with three TaskQueues and a Workflow defined by the test."""
+"""The quickstart's Workspace with three more TaskQueues, and a Workflow defined by the test."""
 
 import json
 
@@ -7,7 +7,7 @@ from tests.simulator.conftest import Simulation
 
 
 class WorkflowSimulation(Simulation):
-    """A Workspace with three TaskQueues and a Workflow with the given filters."""
+    """The quickstart's Workspace with three more TaskQueues, and a Workflow with these filters."""
 
     def __init__(self, *filters, default=None, multi=False, **settings):
         super().__init__(**settings)

@@ -68,7 +68,10 @@ def run(service: Service, budget: RunBudget | None = None) -> list[int | None]:
 
 
 def save_progress(service: Service, progress: Mapping[str, int]) -> None:
-    """Set each part's progress and the end of its last finished run to a time, in ms since END."""
+    """Set each part's progress and the end of its last finished run to the same given time.
+
+    The times are in ms since END.
+    """
     times = {part: END + since_end for part, since_end in progress.items()}
     finished = {f"{part}_finished": at for part, at in times.items() if part}
     service.store.save_progress(JOB, times | finished)

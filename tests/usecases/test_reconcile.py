@@ -284,7 +284,7 @@ def test_tasks_and_events_alternate_if_time_is_short(service: Service) -> None:
 
     for _ in range(2):
         requests.clear()
-        # Each run has time to finish only one part.
+        # Each run has time to finish only one phase: the Tasks or the Events.
         service.sweep(lambda: 24_000 if {"tasks", "events"} <= requests else 60_000)
         service.clock.now += 5 * MINUTE
 

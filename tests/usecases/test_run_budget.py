@@ -202,7 +202,7 @@ def test_half_budget_has_half_the_time_for_starting_steps(
     assert budget.may_continue() is (last_start_ms > 25_000)
 
 
-def test_throttling_ends_only_one_half_but_rejected_credentials_end_the_whole_budget() -> None:
+def test_throttling_ends_only_one_half_but_rejected_credentials_end_the_whole_run() -> None:
     budget, _ = make_budget()
     throttled, denied = budget.half(), budget.half()
     with pytest.raises(TaskRouterThrottled):

@@ -24,8 +24,8 @@ from chalicelib.usecases import sweep
 from tests.support import DEADLINES
 from tests.usecases.conftest import Service
 
-# The minute is even, as at the start of the simulation, because the minute determines which part
-# of a reconciliation comes first.
+# The minute of this time is even, as at the start of the simulation, because the minute determines
+# which phase of a reconciliation comes first.
 START = 1_790_000_040_000
 SWEEP_INTERVAL_S = 180
 SECONDS = 30 * 60
@@ -110,7 +110,7 @@ def simulate(life_cycles: list[LifeCycle], limits: TaskRouterLimits, **inputs: i
 
 
 def run(life_cycles: list[LifeCycle], service: Service) -> None:
-    """Replay the same life cycles with the real use cases."""
+    """Replay the life cycles with the real use cases."""
     actions: list[tuple[int, Callable[[], object]]] = []
     for life_cycle in life_cycles:
         actions += plan(life_cycle, service)
