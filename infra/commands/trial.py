@@ -312,8 +312,8 @@ def _test_task(workspace: Workspace, attributes: str) -> Iterator[str]:
             click.echo(f"Task {sid} is {workspace.end_task(sid, 'Test ended')}.", err=True)
         except OperatorError as error:
             click.echo(
-                f"Task {sid} could not be ended: {error} TaskRouter cancels the Task "
-                f"{_TASK_SECONDS} seconds after its creation.",
+                f"Task {sid} could not be canceled or completed: {error} TaskRouter cancels the "
+                f"Task {_TASK_SECONDS} seconds after its creation.",
                 err=True,
             )
 

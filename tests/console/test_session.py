@@ -845,7 +845,7 @@ def test_sign_out_reminds_the_user_of_the_providers_session_or_of_the_link_in_th
     expect(page.get_by_text("You signed out")).to_be_visible()
     reminder = page.get_by_text("You may still be signed in to your company account.")
     expect(reminder).to_have_count(int(has_provider))
-    history = page.get_by_text("The sign-in link stays in the browser")
+    history = page.get_by_text("history and works until it expires. If others use")
     expect(history).to_have_count(int(not has_provider))
     expect(page.get_by_text("Nothing about you is kept")).to_have_count(0)
 

@@ -138,7 +138,9 @@ def test_task_that_cannot_be_canceled_is_reported(stage, monkeypatch):
     result = deploy(stage)
 
     assert result.exit_code == 0, result.output
-    assert "could not be ended: Twilio failed with HTTP status 500." in result.output
+    assert (
+        "could not be canceled or completed: Twilio failed with HTTP status 500." in result.output
+    )
     assert "TaskRouter cancels the Task 300 seconds after its creation." in result.output
 
 
