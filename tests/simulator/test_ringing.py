@@ -63,7 +63,7 @@ def test_pending_reservation_times_out_after_second_call():
 def separate_task():
     """A queued call that created no Task, and a Reservation for a Task that refers to the call.
 
-    Alice's phone has been ringing for five seconds. Alice answers after ten seconds.
+    Alice's phone has been ringing for five seconds. She answers when it has rung for ten.
     """
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     simulation.documents["enqueue_call"] = "<Enqueue>support</Enqueue>"

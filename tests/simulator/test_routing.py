@@ -45,7 +45,7 @@ def test_task_stays_at_last_target_after_reservation_timeout():
     assert (simulation.queue_name(task), task.status) == ("One", "pending")
 
 
-def test_target_that_expires_at_evaluation_is_skipped():
+def test_target_that_expires_when_reservation_is_rejected_is_skipped():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10})
     )
@@ -193,7 +193,9 @@ ORDERS = [
 
 @pytest.mark.parametrize("same_time", [True, False])
 @pytest.mark.parametrize(("preferred", "orders", "expected"), ORDERS)
-def test_tasks_are_offered_in_order_of_their_queues(preferred, orders, expected, same_time):
+def test_tasks_are_offered_according_to_priority_and_queue_order(
+    preferred, orders, expected, same_time
+):
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     simulation.workspace.prioritize_queue_order = preferred
     names = {}
@@ -288,9 +290,7 @@ def test_worker_whose_reservation_ended_is_the_last_to_be_offered_the_next_task(
 
 
 @pytest.mark.parametrize(("before", "expected"), [("Offline", "Dan"), ("Happy", "Carol")])
-def test_worker_is_the_last_to_be_offered_the_next_task_only_after_being_unavailable(
-    before, expected
-):
+def test_return_to_idle_puts_a_worker_last_only_if_the_worker_was_unavailable(before, expected):
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     workspaces.add_activity(
         simulation.engine, simulation.workspace, friendly_name="Happy", available=True

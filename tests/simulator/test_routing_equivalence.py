@@ -556,20 +556,20 @@ def test_known_worker_is_not_found_by_a_former_name(change):
     assert statuses(twins) == ["pending", "pending", "reserved"]
 
 
-def test_worker_can_take_the_former_name_of_another_worker():
+def test_known_worker_is_found_by_the_former_name_of_another_worker():
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
     twins = twins_with(filters)
     twins.add_worker("Ann")
     twins.add_worker("Ben")
     create_task(twins, name="nobody")
 
-    def exchange(side):
+    def rename(side):
         for number, name in ((1, "Ann"), (0, "Cem")):
             worker = side.pick("workers", number)
             worker.friendly_name = name
             side.engine.touch(worker)
 
-    twins.do(exchange)
+    twins.do(rename)
     create_task(twins, name="ANN")
     (reservation,) = twins.sides[0].workspace.reservations.values()
     assert reservation.worker_name == "Ann"

@@ -49,7 +49,7 @@ def test_workspace_is_created_as_described(taskrouter):
     assert workspace.workers(taskrouter.workers["Zoë"]).fetch().activity_name == "Gone"
 
 
-def test_reset_without_description_restores_initial_workspace(taskrouter):
+def test_reset_without_definition_restores_initial_workspace(taskrouter):
     taskrouter.reset(SALES)
     taskrouter.reset()
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
@@ -62,7 +62,7 @@ def test_sids_are_deterministic(taskrouter):
     assert taskrouter.account_sid == "AC" + derived_hex("account")
 
 
-def invalid_descriptions():
+def invalid_definitions():
     for section in ("activities", "workers", "task_queues", "workflows"):
         for value in (1, [1], [{}], [{"friendly_name": None, "attributes": 1}]):
             yield {**SALES, section: value}
@@ -96,15 +96,15 @@ def invalid_descriptions():
         ("task_queues", "target_workers", "==="),
         ("workflows", "configuration", {"task_routing": {"default_filter": {"queue": "No"}}}),
     ):
-        description = copy.deepcopy(SALES)
-        description[section][0][name] = value
-        yield description
+        definition = copy.deepcopy(SALES)
+        definition[section][0][name] = value
+        yield definition
 
 
-@pytest.mark.parametrize("description", list(invalid_descriptions()))
-def test_invalid_description_is_rejected_and_changes_nothing(taskrouter, description):
+@pytest.mark.parametrize("definition", list(invalid_definitions()))
+def test_invalid_definition_is_rejected_and_changes_nothing(taskrouter, definition):
     url = f"{taskrouter.url}/simulator/reset"
-    response = requests.post(url, json=description, timeout=5)
+    response = requests.post(url, json=definition, timeout=5)
     assert response.status_code == 400
     assert response.json()["message"].startswith("the workspace cannot be loaded: ")
     assert requests.get(f"{taskrouter.url}/simulator", timeout=5).json()["workers"].keys() == {

@@ -64,7 +64,7 @@ def test_boolean_setting_accepts_several_spellings(text, value):
 
 
 @pytest.mark.parametrize("name", ["routing_delay", "twiml_seconds"])
-def test_number_of_seconds_must_not_be_negative(name):
+def test_number_of_seconds_must_be_finite_and_not_negative(name):
     for text, value in (("0", 0.0), ("0.25", 0.25), ("1e3", 1000.0)):
         assert getattr(read({name: text}), name) == value
     for text in ("-0.1", "inf", "-inf", "nan"):

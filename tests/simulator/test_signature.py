@@ -16,7 +16,7 @@ from taskrouter_simulator.settings import Settings
         ("http://[::1]:80/", "http://[::1]/"),
     ],
 )
-def test_port_is_removed_from_signed_url_if_configured(url, signed):
+def test_settings_determine_the_key_and_whether_the_port_is_signed(url, signed):
     credentials, parameters = Credentials(), {"b": "2", "a": "1"}
     headers = signature_headers(credentials, Settings(signed_port=False), url, parameters)
     expected = sign(credentials.auth_token, signed, {"a": "1", "b": "2"})

@@ -59,7 +59,7 @@ class TransferSimulation(Simulation):
         return list(self.workspace.events.values())
 
     def queue_counts(self):
-        """Return how many Tasks entered each TaskQueue, and how many moved to another TaskQueue."""
+        """Return how often Tasks entered each TaskQueue, and how often they moved out of it."""
         kinds = (Kind.TASK_ENTERED, Kind.TASK_MOVED)
         facts = [fact for fact in self.workspace.history.facts if fact.kind in kinds]
         counts = Counter((fact.queue_sid, fact.kind) for fact in facts)
@@ -209,7 +209,7 @@ def test_transfer_within_the_queue_does_not_count_as_a_move():
 
 @pytest.mark.parametrize("setting", [True, False])
 @pytest.mark.parametrize("to_worker", [True, False])
-def test_only_a_transfer_to_a_worker_ignores_capacity_and_only_if_configured(setting, to_worker):
+def test_only_a_transfer_to_a_worker_ignores_activity_and_only_if_configured(setting, to_worker):
     center = TransferSimulation(transfer_ignores_capacity=setting)
     center.set_activity(center.bob, "Offline")
     center.transfer(center.bob.sid if to_worker else center.queue_sid)
@@ -297,7 +297,7 @@ def cancel_transfer(engine, workspace, reservation):
 
 
 @pytest.mark.parametrize("end", [reservations.reject, reservations.time_out, cancel_transfer])
-def test_task_returns_to_its_queue_when_the_transfer_ends(end):
+def test_task_returns_to_its_queue_when_the_transfer_fails_or_is_canceled(end):
     center = TransferSimulation()
     step, entered = center.task.step, center.task.queue_entered
     other = center.other_queue(center.bob)
@@ -514,7 +514,7 @@ def recipient_of(taskrouter, reservation):
     return next(sid for sid in taskrouter.workers.values() if sid != reservation.worker_sid)
 
 
-def test_transfer_over_control_routes_is_described(taskrouter, workspace, accepted_reservation):
+def test_control_routes_describe_a_transfer(taskrouter, workspace, accepted_reservation):
     to = recipient_of(taskrouter, accepted_reservation)
     transfer = taskrouter.transfer(accepted_reservation.sid, to)
     assert transfer == {

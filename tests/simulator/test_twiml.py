@@ -16,7 +16,7 @@ from tests.simulator.call_simulation import (
 
 
 @pytest.mark.parametrize("key", [None, "", "#"])
-def test_gather_without_digits_continues_after_timeout(key):
+def test_call_continues_after_gather_times_out_without_digits(key):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = MENU + enqueue_verb('{"selected_language": "en"}')
     call = simulation.place_call(key)

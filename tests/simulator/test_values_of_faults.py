@@ -123,7 +123,7 @@ def test_latency_fault_requires_a_duration(seconds):
 
 @pytest.mark.parametrize("on", ["request", *CALLBACKS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_moment_may_be_after_only_if_the_fault_is_on_requests_or_cuts_a_callback(on, kind):
+def test_moment_may_be_after_only_if_the_fault_affects_requests_or_cuts_a_callback(on, kind):
     if kind == ("duplicate" if on == "request" else "error"):
         return
     is_valid = on == "request" or kind == "cut"

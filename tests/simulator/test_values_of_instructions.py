@@ -1,4 +1,4 @@
-"""Valid values of each instruction parameter, and the alerts for invalid values."""
+"""Valid values of most instruction parameters, and the alerts for invalid values."""
 
 import json
 
@@ -266,7 +266,7 @@ def test_alert_has_a_message_a_level_and_details():
     assert respond_with({"instruction": "supervise"}) == [Alert(40146, message, "error", details)]
 
 
-def test_error_code_of_a_late_instruction_is_configurable():
+def test_error_code_of_a_late_accept_instruction_is_configurable():
     simulation, task, reservation = simulate_reservation(not_pending_code=12345)
     assignments.cancel(simulation.engine, simulation.workspace, task)
     respond(simulation, reservation, "accept")
@@ -276,7 +276,7 @@ def test_error_code_of_a_late_instruction_is_configurable():
     assert alert_codes(simulation) == [12345, 40144, 12345]
 
 
-def test_conference_instruction_after_reservation_timeout_emits_general_error_code():
+def test_conference_instruction_after_reservation_timeout_emits_alert_40136():
     simulation, _, reservation = simulate_reservation()
     simulation.clock.advance(1200)
     respond(simulation, reservation, "conference", **REQUIRED["conference"])
