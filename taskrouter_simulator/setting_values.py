@@ -115,5 +115,5 @@ def _parse(name: str, text: str, value_type: type) -> Any:
         kind = "a whole number" if value_type is int else "a number"
         raise SettingsError(f"{name} must be {kind}, not {text!r}") from error
     if not 0 <= number < float("inf"):
-        raise SettingsError(f"{name} must be 0 or more, not {text!r}")
+        raise SettingsError(f"{name} must be a finite number of at least 0, not {text!r}")
     return number

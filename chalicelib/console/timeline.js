@@ -38,13 +38,13 @@ export function stepsOf(record) {
   return steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
-/** Return the phases up to `now`: {name, time, from, share}. `from` and `share` are fractions of the chart's width, in which even the shortest phase is visible. */
+/** Return the phases up to `now`: {name, time, from, share}. `from` and `share` are fractions of the chart's width; short phases are widened so that they stay visible. */
 export function phasesOf(record, now) {
   const recorded = changes(record);
   // After a record gets the status `gone`, TaskRouter may still report an ending that happened earlier.
   const known = recorded.filter((change) => change.to !== "gone" || change === recorded.at(-1));
   const marks = [{ to: "pending", at: creationOf(record).at }, ...known];
-  // The changes are in the order of the statuses. A change that an event reported may have an earlier time than the change before it.
+  // The changes are in the order in which the statuses were reached. A change reported by an event may have an earlier time than the change before it.
   const times = marks.map((_, index) => Math.min(...marks.slice(index).map(({ at }) => Date.parse(at))));
   const phases = marks
     .map(({ to }, index) => {
@@ -64,8 +64,8 @@ export function phasesOf(record, now) {
 }
 
 /**
- * Return how and when the offer was decided or ended, and by whom: {to, at, by, note}, or null if the offer is open. `by`
- * is null if the Reservation is only known to be gone. TaskRouter may report the ending later.
+ * Return how and when the offer was accepted, rejected or otherwise ended, and by whom: {to, at, by, note}, or null if
+ * the offer is open. `by` is null if the Reservation is only known to be gone. TaskRouter may report the ending later.
  */
 export function decisionOf(record) {
   const all = changes(record);

@@ -60,7 +60,7 @@ class LogPosition:
         since: epoch ms; the start of the time window to search next. If 0, the log adapter
             chooses the window.
         token: the log service's token for the rest of this window, if part of it has been searched.
-        seen_at: epoch ms; the time of the last matching line in the searched part.
+        seen_at: epoch ms; the time of the oldest matching line in the searched part.
         seen: number of matching lines written at that time in the searched part.
     """
 

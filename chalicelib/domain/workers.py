@@ -37,8 +37,8 @@ class WorkerActivity:
         worker_name: the Worker's friendly name, or None if TaskRouter did not report it.
         activity_sid: WA….
         activity_name: the Activity's friendly name.
-        changed_at: epoch ms, accurate only to the second, because TaskRouter's REST API returns
-            whole seconds. The milliseconds determine the order of changes within a second.
+        changed_at: epoch ms. The milliseconds only determine the order of changes within a second.
+            They may be inexact, because TaskRouter's REST API returns whole seconds.
     """
 
     worker_sid: str

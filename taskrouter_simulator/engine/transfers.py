@@ -42,9 +42,9 @@ def finish(engine: Engine, workspace: Workspace, task: Task, status: str) -> Non
 
 
 def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """End an offer that nobody accepted, if the offered Task is being transferred.
+    """End the attempt to transfer a Task whose offer nobody accepted, if it is being transferred.
 
-    A transfer to a Worker fails. A transfer to a TaskQueue offers the Task again.
+    A transfer to a Worker then fails. In a transfer to a TaskQueue, the Task is offered again.
     """
     transfer = active(task)
     if transfer is None:

@@ -161,7 +161,7 @@ def test_worker_list_filters_the_worker_index_by_status(status: Status | None) -
     assert client.requests == [filtered(each, status) if status else each for each in expected]
 
 
-def test_page_of_a_list_ends_after_two_incomplete_index_pages() -> None:
+def test_page_of_a_list_ends_after_two_index_pages_even_if_entries_remain() -> None:
     for worker_sid in (WORKER, None):
         last_keys = [entry(9, AT + 1), entry(8, AT)]
         pages = [page(scanned=100, last=last_keys[0]), page(scanned=1_000, last=last_keys[1])]

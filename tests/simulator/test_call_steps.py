@@ -225,7 +225,7 @@ def test_action_on_empty_result_attribute_must_be_lowercase_true(value):
         ("<Dial>+1<Other>x</Other></Dial>", "+1x"),
     ],
 )  # fmt: skip
-def test_dialed_call_stays_in_progress(dial, to):
+def test_dialing_call_stays_in_progress(dial, to):
     simulation, call = place(dial)
     assert call.steps[-1] == {"at": NOW, "step": "dialed", "to": to}
     assert (call.status, alerts(simulation)) == ("in-progress", [])

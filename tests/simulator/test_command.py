@@ -98,8 +98,8 @@ def test_port_in_use_is_reported_on_one_line(capsys, monkeypatch):
     ("field", "text", "message"),
     [
         ("reservation_timeout", "soon", "must be a whole number, not 'soon'"),
-        ("reservation_timeout", "-1", "must be 0 or more, not '-1'"),
-        ("routing_delay", "nan", "must be 0 or more, not 'nan'"),
+        ("reservation_timeout", "-1", "must be a finite number of at least 0, not '-1'"),
+        ("routing_delay", "nan", "must be a finite number of at least 0, not 'nan'"),
         ("frozen_clock", "maybe", "must be true or false, not 'maybe'"),
         ("callback_timestamp", "x", "must be one of seconds, iso, none, not 'x'"),
         ("assignment_path", "here", "must begin with /, not 'here'"),

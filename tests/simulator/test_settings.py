@@ -68,13 +68,13 @@ def test_number_of_seconds_must_be_finite_and_not_negative(name):
     for text, value in (("0", 0.0), ("0.25", 0.25), ("1e3", 1000.0)):
         assert getattr(read({name: text}), name) == value
     for text in ("-0.1", "inf", "-inf", "nan"):
-        assert error_for(name, text) == f"must be 0 or more, not {text!r}"
+        assert error_for(name, text) == f"must be a finite number of at least 0, not {text!r}"
     assert error_for(name, "") == "must be a number, not ''"
 
 
 def test_whole_number_must_not_be_negative():
     assert read({"log_size": "0"}).log_size == 0
-    assert error_for("log_size", "-1") == "must be 0 or more, not '-1'"
+    assert error_for("log_size", "-1") == "must be a finite number of at least 0, not '-1'"
     assert error_for("log_size", "1.5") == "must be a whole number, not '1.5'"
 
 

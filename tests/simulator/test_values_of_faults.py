@@ -108,7 +108,7 @@ def test_field_has_limits_and_applies_only_to_the_listed_kinds(field, kinds, val
             assert error_for(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
 
 
-def test_only_retry_after_times_and_method_may_be_null():
+def test_only_method_times_and_retry_after_may_be_null():
     for field in ("retry_after", "times", "method"):
         assert error_for(on="request", kind="error", **{field: None}) is None
     for field in ("seconds", "status", "moment", "path"):
