@@ -14,8 +14,7 @@ FOREIGN = (
     "Requests from cross-origin web pages and requests for unknown host names are rejected. "
     "Accepted host names are IP addresses, names without a dot, and the names in "
     "SIMULATOR_ALLOWED_HOSTS. The server's own pages must be opened at localhost, at a loopback "
-    "address, or at a name in SIMULATOR_ALLOWED_HOSTS. The browser SDK also works on pages from "
-    "this machine and from SIMULATOR_ALLOWED_ORIGINS."
+    "address, or at a name in SIMULATOR_ALLOWED_HOSTS."
 )
 """Error message for a request for which `is_foreign` returns True."""
 

@@ -108,9 +108,9 @@ class Comparisons:
         nulls_are_values: Whether NULL equals NULL and differs from every other value. If false,
             this rule applies only to `=`, `==` and `!=` with a literal `null`, and all other
             comparisons with NULL are false.
-        mixed_types: If types differ, "unequal" makes the values unequal and unordered, but CONTAINS
-            converts a number on its right to a string; "false" makes every comparison false;
-            "numbers" converts a numeric string to a number or, for CONTAINS, a number to a string.
+        mixed_types: How values of different types compare: "unequal" makes them unequal (except
+            that CONTAINS converts a number on its right to a string); "false" makes every
+            comparison false; "numbers" converts strings to numbers or, for CONTAINS, the reverse.
     """
 
     nulls_are_values: bool = False

@@ -385,7 +385,7 @@ def test_page_restored_from_the_back_forward_cache_starts_no_second_renewal(open
 # Keys
 
 
-def test_typing_that_continues_after_a_reload_does_not_accept_the_offer(open_console, api):
+def test_typing_that_continues_after_a_reload_does_not_decide_the_offer(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(clock=True)

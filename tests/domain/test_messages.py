@@ -73,7 +73,7 @@ def test_public_text_repeats_no_value_of_the_submitted_attributes(
         ("It is not assigned", "It is not assigned"),
     ],
 )
-def test_parts_of_private_texts_and_text_after_a_colon_are_removed_but_other_words_remain(
+def test_private_parts_and_text_after_a_colon_are_removed_except_after_the_first_word(
     message: str, shown: str
 ) -> None:
     attributes = {"name": "Zoë Martinez", "code": "AZ-4711", "note": "it is not so"}

@@ -177,7 +177,7 @@ def test_failed_rule_and_unreadable_callback_are_logged(
     ("status", "level"),
     [(200, "INFO"), (404, "INFO"), (499, "INFO"), (500, "ERROR"), (503, "ERROR")],
 )
-def test_status_of_at_least_500_is_logged_as_an_error(
+def test_only_statuses_of_at_least_500_are_logged_as_errors(
     api: Api, monkeypatch: pytest.MonkeyPatch, status: int, level: str
 ) -> None:
     times = iter([10.0, 10.0123456])

@@ -53,7 +53,7 @@ def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
 
     Tasks with a higher priority come first. Among Tasks with the same priority, Tasks whose
     TaskQueue has the order (FIFO or LIFO) that the Workspace prioritizes come first. Tasks that are
-    still tied are sorted in the order of their TaskQueues.
+    still tied are sorted by start time, oldest first for FIFO and newest first for LIFO.
     """
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"

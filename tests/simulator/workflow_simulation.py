@@ -7,7 +7,7 @@ from tests.simulator.conftest import Simulation
 
 
 class WorkflowSimulation(Simulation):
-    """The quickstart's Workspace with three more TaskQueues, and a Workflow with these filters."""
+    """The quickstart's Workspace with three more TaskQueues and a Workflow of the given filters."""
 
     def __init__(self, *filters, default=None, multi=False, **settings):
         super().__init__(**settings)

@@ -68,7 +68,7 @@ def run(service: Service, budget: RunBudget | None = None) -> list[int | None]:
 
 
 def save_progress(service: Service, progress: Mapping[str, int]) -> None:
-    """Set each part's progress and the end of its last finished run to the same given time.
+    """Set each part's progress, and the end of its last finished run, to the time given for it.
 
     The times are in ms since END.
     """

@@ -133,7 +133,7 @@ def test_retry_must_wait_until_the_lease_expires_if_an_unused_claim_cannot_be_re
     assert service.accept(pending).status is Status.ACCEPTED
 
 
-def test_release_of_an_unused_claim_keeps_who_accepted_earlier(
+def test_release_of_an_unused_claim_does_not_change_accepted_by(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.accept(pending)

@@ -83,7 +83,7 @@ def receive_failure(engine: Engine, call_sid: str, request: int, code: int, mess
 
 
 def _finish_request(engine: Engine, call_sid: str, request: int) -> Call | None:
-    """Finish a request and return its call; None if the call has ended or made a newer request."""
+    """Finish a request and return its call; None if the call is over or awaits no such request."""
     call = engine.calls.get(call_sid)
     if call is None or call.has_ended or call.requests != request or not call.is_fetching:
         return None

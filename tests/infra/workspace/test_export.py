@@ -221,7 +221,7 @@ def test_large_definition_is_exported_as_json(live):
     assert live.changes(definition) == []
 
 
-def test_workers_that_are_not_exported_are_read_only_if_a_resource_refers_to_them(live):
+def test_workers_are_not_read_if_they_are_neither_exported_nor_referred_to(live):
     before = len(live.requests("GET"))
     export(live, with_workers=False)
     paths = [path for _, path in itertools.islice(live.requests("GET"), before, None)]
