@@ -1,9 +1,8 @@
 """Compares the CPU time of refused requests with the CPU time of a valid callback.
 
 The app runs as it does on Lambda, so the CPU time includes parsing the event, which can be large.
-pyperf is not used, because it runs one process after another, and measures the elapsed time of a
-function. This module measures the CPU time of a separate process, and sends one request of each
-kind in turn.
+pyperf is not used, because it measures the elapsed time of a function. This module measures the
+CPU time of a separate process, to which it sends one request of each kind in turn.
 """
 
 import json

@@ -235,7 +235,7 @@ class World:
             yield from self._accept(group, self.scenario.attempts, group.answer_ms)
 
     def _accept(self, group: Group, attempts: int, wait_ms: float) -> Process:
-        """Repeat throttled accept requests, then run the remaining life cycle.
+        """Send accept requests, repeat the throttled ones, and run the remaining life cycle.
 
         Args:
             group: The Reservations.

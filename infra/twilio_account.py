@@ -158,7 +158,9 @@ class Account:
                 return False
             raise OperatorError(self._explain(error, "")) from error
         except RequestException as error:
-            raise unreachable_error(self._url, error) from error
+            failure = describe_connection_failure(_API_URL, error)
+            message = f"Twilio's API {failure}. Check the network and run the command again."
+            raise OperatorError(message) from error
         return True
 
     def no_workspace_message(self, workspace_sid: str) -> str:

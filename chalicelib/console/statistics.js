@@ -14,7 +14,7 @@ const SWEEP_DELAY = 2_000;
 const FIRST_PAUSE = 5_000;
 const MAX_LATE_PAUSE = 60_000;
 const MAX_FAILED_PAUSE = 300_000;
-/** Each pause is longer by a random time up to this one, so that consoles do not all send their requests at once. */
+/** Maximum random time added to each pause, so that consoles do not all send their requests at once. */
 const SPREAD = 3_000;
 /** Time in ms after which a load is considered slow. */
 const SLOW_STATISTICS = 300;

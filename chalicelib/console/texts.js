@@ -345,7 +345,7 @@ const TEXTS = {
     answerAndRule: "Answer and rule",
     givenBy: "Chosen by",
     noRule: "No rule. The stage’s setting determines the answer.",
-    noRuleDecided: "No rule. The Reservation was already claimed or decided.",
+    noRuleDecided: "No rule. The Reservation was already claimed or no longer pending.",
     route: "Route",
     checkedUrl: "Checked URL",
     signature: "Signature",
@@ -412,7 +412,7 @@ const TEXTS = {
   },
 };
 
-/** Return texts by key. The app serves the other languages without the keys, which would make up about a quarter of each file. */
+/** Return texts by key. The app serves the other languages without the keys, which would make up more than a quarter of each file. */
 const withKeys = (texts) => Object.fromEntries(Object.keys(TEXTS.en).map((key, index) => [key, texts[index]]));
 
 /** Show the preferred language once its texts are loaded. If loading fails, the displayed language does not change. */

@@ -340,7 +340,7 @@ export default {
   answerAndRule: "Respuesta y regla",
   givenBy: "Origen",
   noRule: "Ninguna regla. La respuesta es la de la configuración.",
-  noRuleDecided: "Ninguna regla. La reserva ya estaba solicitada o decidida.",
+  noRuleDecided: "Ninguna regla. La reserva ya estaba solicitada o ya no estaba pendiente.",
   route: "Ruta",
   checkedUrl: "URL comprobada",
   signature: "Firma",

@@ -77,7 +77,7 @@ export function decisionOf(record) {
 }
 
 /**
- * Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`.
+ * Return whether the Reservation was claimed or no longer pending when the callback arrived, so that the answer was `{}`.
  * If the callback created the record, the callback arrived first, even if a later event has an earlier time.
  */
 export const wasDecidedBefore = (record) =>

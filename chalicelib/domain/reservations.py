@@ -213,8 +213,8 @@ class Reservation:
         rule: the name of the rule that chose the answer, or None.
         delivery: the request that delivered the callback, or None if it is not recorded.
         withheld: name of the RINGING instruction that the rules chose, if ``{}`` was recorded
-            instead because a decision, claim or instruction came first. If the answer ``{}`` was
-            lost and DynamoDB then failed, the fallback route answered with the instruction.
+            instead because the Reservation was claimed or no longer pending. If the answer ``{}``
+            was lost and DynamoDB then failed, the fallback route answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.

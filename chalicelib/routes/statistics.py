@@ -1,4 +1,4 @@
-"""The route that returns the statistics, which each sweep updates."""
+"""The route that returns the statistics, which sweeps update if they have enough time."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -67,7 +67,7 @@ def answer_callback(
     except StoreUnavailable as failure:
         answer, error = dict(chosen.instruction.answer), failure
     # If the answers differ, the chosen rule did not determine the answer: an earlier answer was
-    # repeated, or the answer is `{}` because a decision, claim or instruction came first.
+    # repeated, or the answer is `{}` because the Reservation was claimed or no longer pending.
     rule = chosen.rule if answer == chosen.instruction.answer else None
     return Assignment(answer, rule, chosen.failures, error, chosen.unreadable)
 
@@ -89,8 +89,8 @@ def assign(
 
     Args:
         callback: the callback, with a verified signature.
-        instruction: the answer, unless the callback was answered before, or a decision, claim or
-            instruction came first.
+        instruction: the answer, unless the callback was answered before, or the Reservation was
+            claimed or is no longer pending.
         rule: the name of the rule that chose the instruction, for the record.
         store: the Reservation records.
         deadlines: the deadline settings.

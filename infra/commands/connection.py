@@ -314,7 +314,7 @@ def mask(url: str, base_url: str) -> str:
         return url
     if is_own:
         return f"{base_url}/***"
-    # In a malformed URL, a password may contain a slash, so the origin may contain a part of it.
+    # In a malformed URL, a password may contain a slash, "?" or "#", and its start would be shown.
     origin = None if "@" in url else re.match(_ORIGIN, url)
     return f"{origin[0]}/***" if origin else "***"
 

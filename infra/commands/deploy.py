@@ -260,8 +260,8 @@ def prepare(stage_name: str, *, no_input: bool, break_lock: bool) -> None:
 
     If the stage lacks SIDs or secrets, the command reads them from the environment or, in a
     terminal, asks for them. Like `deploy`, the command verifies all values with Twilio. It creates
-    or updates the stack, writes the policies and, unless CloudFormation created the functions,
-    restores Chalice's record of the deployed functions and API. It changes no function or API.
+    or updates the stack, writes the policies and, if Chalice created the functions, restores
+    Chalice's record of the deployed functions and API. It changes no function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)

@@ -32,7 +32,7 @@ def _check_api_key(subject: Subject) -> str:
 
 
 def _check_api_key_scope(subject: Subject) -> str:
-    """Check those permissions of the API keys that requests can reveal without a change."""
+    """Check the permissions of the API keys that can be tested without changing anything."""
     subject.workspace.check_readable()
     (first, _), *others = subject.secrets.api_keys.items()
     for key in others:

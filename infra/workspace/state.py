@@ -102,8 +102,7 @@ def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None
         with_workers: Whether to read Workers.
         details: The keys are the names of the Workers whose attributes are needed. The values
             say whether the Worker's capacities are also needed; reading these takes one request
-            per Worker.
-            None means that the attributes and capacities of all Workers are needed.
+            per Worker. None means that the attributes and capacities of all Workers are needed.
     """
     resources: list[Resource] = []
     for kind in RESOURCES:

@@ -722,7 +722,7 @@ def test_decision_that_taskrouter_answered_with_404_is_not_shown_as_the_outcome(
     expect(panel).not_to_contain_text("carla")
 
 
-NO_RULE_DECIDED = "No rule. The Reservation was already claimed or decided."
+NO_RULE_DECIDED = "No rule. The Reservation was already claimed or no longer pending."
 NO_RULE = "setting determines the answer."
 
 

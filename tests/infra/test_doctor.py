@@ -618,9 +618,10 @@ def test_unanswered_request_for_the_keys_is_reported_with_a_remedy(stage):
     stage.monkeypatch.setattr(twilio_account, "TASKROUTER_URL", stage.twilio.url)
     stage.monkeypatch.setattr(twilio_account, "_API_URL", "http://127.0.0.1:1")
 
-    assert diagnose(stage)["api_key_scope"].text.endswith(
-        "Check the network and run the command again."
-    )
+    text = diagnose(stage)["api_key_scope"].text
+
+    assert text.startswith("Twilio's API at http://127.0.0.1:1 ")
+    assert text.endswith("Check the network and run the command again.")
 
 
 def test_secret_segment_is_not_shown_if_a_request_fails(stage):

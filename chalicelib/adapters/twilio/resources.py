@@ -1,6 +1,6 @@
 """Converts the SDK's TaskRouter resources, except Reservations and Events, to domain objects.
 
-If a resource is malformed or does not have the requested SIDs, the function raises BadRequest or
+If a resource is malformed or does not have the requested SIDs, its conversion raises BadRequest or
 one of the errors in `chalicelib.adapters.exchange.PARSE_ERRORS`.
 """
 
