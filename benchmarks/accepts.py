@@ -36,7 +36,7 @@ OWN_MS = 3
 
 
 def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> list[Figure]:
-    """Compare accepts with a handler that only sends the same requests, and with the limits.
+    """Compare the accept route with a handler that only sends the same requests, and with limits.
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.

@@ -96,7 +96,7 @@ def _check_sweep_interval() -> None:
 @main.command("demo")
 def run_demo() -> None:
     """Show the life cycle of Tasks, with requests and responses. The demo uses free ports."""
-    # Import the demo only here, so that the stack's programs start without its SDKs.
+    # Import the demo only here, so that the stack's programs start without the demo's SDKs.
     from local import demo  # noqa: PLC0415
 
     _check_packages()

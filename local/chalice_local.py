@@ -1,6 +1,6 @@
 """Prepares the app for `chalice local`.
 
-The preparation selects settings, checks addresses, and adds a middleware that refuses requests from
+This module selects settings, checks addresses, and adds a middleware that refuses requests from
 cross-origin pages.
 """
 
@@ -270,7 +270,7 @@ def _tune_server() -> None:
 
     By default, the server writes headers and body as two packets with Nagle's algorithm enabled.
     Every request on a keep-alive connection then waits about 40 ms for a delayed acknowledgment.
-    The server's queue of five connections makes 50 concurrent clients wait for retransmissions.
+    The server's queue holds five connections, so most of 50 concurrent clients would have to retry.
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ChaliceRequestHandler.parse_request = _parse_request

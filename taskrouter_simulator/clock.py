@@ -20,7 +20,7 @@ class Timer:
         when: Due time in seconds since the epoch.
         order: Sequence number; timers due at the same time run in this order.
         action: Function to run.
-        canceled: Whether the timer is canceled, so the action must not run.
+        canceled: Whether the timer is canceled. The action of a canceled timer must not run.
     """
 
     when: float

@@ -7,7 +7,7 @@ import { drafts, storeDraft } from "./session.js";
 import { changed, state } from "./state.js";
 
 const PAGE = 50;
-/** A page may contain few Reservations, or none, although more pages follow. Pages are therefore loaded until there are enough rows. */
+/** A page may contain only a few Reservations, or none, even if more pages follow. Pages are therefore loaded until there are enough rows. */
 const ENOUGH = 20;
 const MAX_REQUESTS = 5;
 /** Time in ms after which a load is considered slow. */
@@ -62,7 +62,7 @@ function loadFirstPages(list) {
   return loadPages(list);
 }
 
-/** Load pages until there are enough new rows, at most MAX_REQUESTS; return {rows, cursor, problem}. */
+/** Load pages until there are enough new rows, with at most MAX_REQUESTS requests; return {rows, cursor, problem}. */
 async function loadPages({ rows, cursor }) {
   const query = historyQuery();
   const enough = rows.length + ENOUGH;

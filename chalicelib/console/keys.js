@@ -12,7 +12,7 @@ const SCROLLED = '[tabindex="0"]';
 
 /** Milliseconds for which a key in DECIDING is ignored after the same key was pressed, or after the page has selected a row. */
 const KEY_PAUSE = 400;
-/** Milliseconds after typing for which the keys in DECIDING are ignored, because the page may have returned from a sign-in while the user was typing. */
+/** Milliseconds for which the keys in DECIDING are ignored after typing. The user may still be typing in a field that a reload or sign-in removed. */
 const TYPING_PAUSE = 2000;
 /** Keys with which the user leaves a field. */
 const LEAVING_KEYS = ["Enter", "Escape", "Tab"];
@@ -80,7 +80,7 @@ function press(event) {
   const key = event.key.toLowerCase();
   const action = KEYS[key];
   const isArrow = key.startsWith("arrow");
-  // The open settings may cover the selected row, so no shortcut works, wherever the focus is.
+  // While the settings are open, they may cover the selected row, so no shortcut works.
   const isTyping = document.querySelector(".me[open]") || event.target.closest?.(isArrow ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
   const now = performance.now();
   const mayBeTyping = now - typedAt < TYPING_PAUSE;

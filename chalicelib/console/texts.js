@@ -162,7 +162,7 @@ const TEXTS = {
     refresh: "Refresh",
     more: "Show more",
     historySummary: "{n} found, newest first, as of {time}",
-    filtered: "{n} of {all} match",
+    filtered: "{n} of {all} matching",
     filter: "Filter",
     filterHint: "Filter by title, name, attribute",
     noMatch: "No offer matches",

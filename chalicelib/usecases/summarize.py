@@ -143,7 +143,7 @@ class _HourCounter:
                 self.recent = newest
 
     def _read_hour(self, start: int) -> tuple[list[IndexEntry], bool] | None:
-        """Return the newest entries of an hour, and whether these are all entries of the hour.
+        """Return the newest entries of an hour, and whether they are all of its entries.
 
         Return None if time or pages run out first.
         """

@@ -132,7 +132,7 @@ def read_api_key(settings: config.Settings) -> ApiKey:
     except (BotoCoreError, ClientError) as error:
         message = f"The parameter {name} can't be read. {describe_error(error)}"
         if name.startswith(SECRETS_MANAGER):
-            # Without a cause, `describe_error` adds no remedy for SSM.
+            # If the error had a cause, `report_errors` would add the remedy for SSM.
             raise OperatorError(f"{message} Check the secret in Secrets Manager.") from None
         raise OperatorError(message) from error
     secrets = stored_secrets.parse(

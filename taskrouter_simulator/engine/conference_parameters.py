@@ -75,7 +75,7 @@ class ConferenceOptions:
 
 
 def read_conference(parameters: Parameters, max_seconds: int) -> ConferenceOptions:
-    """Validate a `conference` instruction's options, and return those in `ConferenceOptions`.
+    """Validate a `conference` instruction's options; return those that `ConferenceOptions` has.
 
     Args:
         parameters: Parameters of the instruction.

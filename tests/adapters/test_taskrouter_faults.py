@@ -1,4 +1,4 @@
-"""The TaskRouter client's operations meet their time limits and report whether a request was sent.
+"""The TaskRouter client stays within its time limits and reports whether a request was sent.
 
 The tests use real sockets and short time limits.
 """

@@ -319,7 +319,7 @@ def test_filter_finds_titles_names_and_attributes_in_the_inbox(open_console, api
         page.locator("#filter").fill(words)
         expect(rows(page)).to_have_count(1)
         expect(rows(page)).to_contain_text("José: refund")
-        expect(page.get_by_text("1 of 2 match")).to_be_visible()
+        expect(page.get_by_text("1 of 2 matching")).to_be_visible()
         expect(page.locator(".list > li")).to_have_count(0)
     page.locator("#filter").fill("jose ana")
     expect(page.get_by_text("No offer matches. Clear the filter to see all 2.")).to_be_visible()
@@ -389,7 +389,7 @@ def test_filter_keeps_the_focus_when_the_last_offer_ends(open_console, api):
     expect(page.get_by_text("No open offers")).to_be_visible()
 
 
-def test_filter_of_history_searches_the_loaded_offers(open_console, api):
+def test_history_filter_searches_the_loaded_offers(open_console, api):
     for customer in ("Marta", "Ana", "José"):
         api.add_past_reservation(customer, "timeout")
     api.offer("Open")
@@ -399,7 +399,7 @@ def test_filter_of_history_searches_the_loaded_offers(open_console, api):
     page.keyboard.press("/")
     page.keyboard.type("jose")
     expect(ended_rows(page)).to_have_count(1)
-    expect(page.get_by_text("1 of 3 match")).to_be_visible()
+    expect(page.get_by_text("1 of 3 matching")).to_be_visible()
     page.locator("#filter").fill("zebra")
     expect(page.get_by_role("heading", name="No offer matches")).to_be_visible()
     page.get_by_role("link", name="Inbox").first.click()

@@ -596,9 +596,9 @@ def test_long_integers_keep_their_digits_in_all_tabs(open_console, api):
         expect(rows(each).locator("dd")).to_have_text(shown)
         assert json.loads(rows(each).locator("pre").text_content()) == attributes
         each.locator("#filter").fill(str(last)[-8:])
-        expect(each.get_by_text("1 of 1 match")).to_be_visible()
+        expect(each.get_by_text("1 of 1 matching")).to_be_visible()
         each.locator("#filter").fill(str(first - 1))
-        expect(each.get_by_text("0 of 1 match")).to_be_visible()
+        expect(each.get_by_text("0 of 1 matching")).to_be_visible()
 
 
 def test_hostile_attributes_are_shown_as_text(open_console, api, page_problems):

@@ -86,7 +86,7 @@ class LiveStage:
         faults: See `serve_app`.
         auth_token: The auth token that the app uses to verify signatures; "" for the simulator's.
         concurrency: The concurrency that the API may use.
-        is_deployed: Whether AWS contains an API for the stage.
+        is_deployed: Whether the stage's API is deployed.
         skew: Seconds by which the clock of the operator's machine is ahead.
         topic: ARN of the alarms' topic.
     """
