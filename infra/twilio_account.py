@@ -1,6 +1,6 @@
 """Access to a Twilio account's TaskRouter, for operator commands.
 
-Twilio errors become OperatorErrors with the cause and the remedy.
+Twilio's errors become OperatorErrors that state the cause and the remedy.
 """
 
 from collections.abc import Callable, Iterable

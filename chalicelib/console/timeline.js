@@ -44,7 +44,7 @@ export function phasesOf(record, now) {
   // After a record gets the status `gone`, TaskRouter may still report an ending that happened earlier.
   const known = recorded.filter((change) => change.to !== "gone" || change === recorded.at(-1));
   const marks = [{ to: "pending", at: creationOf(record).at }, ...known];
-  // The changes are in the order in which the statuses were reached. A change reported by an event may have an earlier time than the change before it.
+  // The changes are in the order in which they were recorded. A change reported by an event may have an earlier time than the change before it.
   const times = marks.map((_, index) => Math.min(...marks.slice(index).map(({ at }) => Date.parse(at))));
   const phases = marks
     .map(({ to }, index) => {
